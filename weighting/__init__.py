@@ -1,0 +1,42 @@
+"""Rules that set the objectives' weights while a policy trains.
+
+Nothing here needs torch, except `GradientAnalyzer`, which is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from paretune.weighting.archive import ParetoArchive
+from paretune.weighting.base import Weighting, Weights
+from paretune.weighting.catalog import WEIGHTINGS, make_weighting
+from paretune.weighting.fixed import FixedWeighting
+from paretune.weighting.gradient import GradientWeighting
+from paretune.weighting.hypervolume import HypervolumeWeighting
+from paretune.weighting.inputs import Preference, resolve_preference
+
+if TYPE_CHECKING:
+    from paretune.weighting.analyzer import GradientAnalyzer
+
+__all__ = [
+    "WEIGHTINGS",
+    "FixedWeighting",
+    "GradientAnalyzer",
+    "GradientWeighting",
+    "HypervolumeWeighting",
+    "ParetoArchive",
+    "Preference",
+    "Weighting",
+    "Weights",
+    "make_weighting",
+    "resolve_preference",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the gradient analyzer, and torch with it, on first use."""
+    if name == "GradientAnalyzer":
+        from paretune.weighting.analyzer import GradientAnalyzer
+
+        return GradientAnalyzer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,93 @@
+"""The interface of all weighting strategies: observations in, weights out.
+
+Shapes: P prompts, G responses per prompt, K objectives.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Weighting(ABC):
+    """A rule that sets the objectives' weights while a policy trains.
+
+    A trainer reads `weights` at every step and calls the hooks; each hook is a no-op unless a strategy needs it.
+    Strategies are dataclasses: their fields are their options, in `options()` and on the command line.
+
+    Attributes:
+        name: The strategy's name on the command line.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether the trainer must call `on_validation`."""
+        return False
+
+    @property
+    def needs_gram(self) -> bool:
+        """Whether the trainer must call `on_gradients` at this step; it may change with every `on_rewards`."""
+        return False
+
+    @property
+    def scale_rewards(self) -> bool:
+        """Whether the scale multiplies the rewards before the advantages are normalised.
+
+        That is the order that the paper published; otherwise the scale multiplies the advantages afterwards.
+        """
+        return False
+
+    @property
+    @abstractmethod
+    def weights(self) -> Weights:
+        """The current weights (K,), float64, non-negative: `direction` times `scale`."""
+
+    @property
+    def scale(self) -> float:
+        """The sum of the weights, which multiplies the advantages."""
+        return float(self.weights.sum())
+
+    @property
+    def direction(self) -> Weights:
+        """The weights (K,) divided by their sum: a point on the simplex."""
+        return self.weights / self.weights.sum()
+
+    def on_rewards(self, rewards: ArrayLike) -> None:
+        """See the rewards (P, G, K) of a training step, once per step and before `on_gradients`."""
+
+    def on_validation(self, performance: ArrayLike) -> None:
+        """See the validation performance (K,) of the current policy."""
+
+    def on_gradients(self, gram: ArrayLike, lr: float) -> None:
+        """See the Gram matrix (K, K) of the objectives' gradients at the current policy and the learning rate."""
+
+    def diagnostics(self) -> dict[str, float | list[float]]:
+        """What a run should log besides the weights, by name; lists have one entry per objective."""
+        return {}
+
+    def options(self) -> dict[str, Any]:
+        """The arguments that make an equal, untrained strategy, JSON-able.
+
+        Example:
+            >>> from paretune.weighting import FixedWeighting
+            >>> FixedWeighting([2, 1, 1]).options()
+            {'preference': [0.5, 0.25, 0.25]}
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been learned so far, JSON-able."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""

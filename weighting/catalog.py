@@ -1,0 +1,52 @@
+"""All weighting strategies by name, and how one is made from a name and options."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from paretune.weighting.base import Weighting
+from paretune.weighting.fixed import FixedWeighting
+from paretune.weighting.gradient import GradientWeighting
+from paretune.weighting.hypervolume import HypervolumeWeighting
+from paretune.weighting.inputs import Preference
+
+WEIGHTINGS: dict[str, type[Weighting]] = {
+    strategy.name: strategy for strategy in (FixedWeighting, HypervolumeWeighting, GradientWeighting)
+}
+"""The strategies by their names on the command line."""
+
+
+def make_weighting(name: str, preference: Preference, **options: Any) -> Weighting:
+    """Make a weighting strategy.
+
+    Args:
+        name: A key of `WEIGHTINGS`.
+        preference: K non-negative weights, or K for equal ones.
+        **options: The strategy's other fields.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or a value is out of range.
+
+    Example:
+        >>> make_weighting("gradient", 3, floor=0.1)
+        GradientWeighting(preference=(0.3333333333333333, 0.3333333333333333, 0.3333333333333333), mu=None, rate=0.1, \
+eta=None, floor=0.1, prior=0.0, every=1)
+    """
+    if name not in WEIGHTINGS:
+        raise ValueError(f"unknown weighting {name!r}; {_suggest(name, WEIGHTINGS)}")
+    strategy = WEIGHTINGS[name]
+    valid = [field.name for field in fields(strategy) if field.init and field.name != "preference"]
+    for option in options:
+        if option not in valid:
+            raise ValueError(f"unknown option {option!r} of weighting {name!r}; {_suggest(option, valid)}")
+    return strategy(preference, **options)  # type: ignore[call-arg]
+
+
+def _suggest(word: str, known: Collection[str]) -> str:
+    """Say which of the `known` words may have been meant."""
+    nearest = get_close_matches(word, known)
+    question = f"did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
+    return f"{question}known: {', '.join(known) or 'none'}"
