@@ -1,0 +1,43 @@
+"""Text-generation tasks as MO-Gymnasium environments with vector rewards, and the objectives they are scored by."""
+
+from paretune.envs.accuracy import Accuracy
+from paretune.envs.arithmetic import ArithmeticEnv
+from paretune.envs.clarity import Clarity
+from paretune.envs.combine import FunctionObjective, Gated, Product, WeightedSum, as_objective
+from paretune.envs.conciseness import Conciseness, RelativeConciseness
+from paretune.envs.math_dataset import MathEnv
+from paretune.envs.objectives import Objective, Scores
+from paretune.envs.prompts import SPLITS, Message, Prompt, Response, Split, as_prompts
+from paretune.envs.registration import EnvInfo, list_envs, make_env, register_envs
+from paretune.envs.response import ResponseEnv
+from paretune.envs.spaces import UnicodeText
+
+__all__ = [
+    "SPLITS",
+    "Accuracy",
+    "ArithmeticEnv",
+    "Clarity",
+    "Conciseness",
+    "EnvInfo",
+    "FunctionObjective",
+    "Gated",
+    "MathEnv",
+    "Message",
+    "Objective",
+    "Product",
+    "Prompt",
+    "RelativeConciseness",
+    "Response",
+    "ResponseEnv",
+    "Scores",
+    "Split",
+    "UnicodeText",
+    "WeightedSum",
+    "as_objective",
+    "as_prompts",
+    "list_envs",
+    "make_env",
+    "register_envs",
+]
+
+register_envs()

@@ -1,0 +1,119 @@
+"""The ids of the environments: registering, making and listing them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import mo_gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from paretune.envs.suggest import unknown_name
+
+NAMESPACE = "paretune"
+ENVS = {
+    "paretune/Arithmetic-v0": "paretune.envs.arithmetic:ArithmeticEnv",
+    "paretune/Math-v0": "paretune.envs.math_dataset:MathEnv",
+}
+"""Entry points by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvInfo:
+    """What there is to know about an environment before it is made.
+
+    Attributes:
+        id: The id to make it by.
+        summary: One line about it.
+        objectives: The names of the objectives that it has by default.
+        options: The options that it takes, in order, with their defaults; `inspect.Parameter.empty` for one that must
+            be given.
+    """
+
+    id: str
+    summary: str
+    objectives: tuple[str, ...]
+    options: dict[str, Any]
+
+
+def register_envs() -> None:
+    """Register the environments with Gymnasium, unless they are registered already."""
+    for env_id, entry_point in ENVS.items():
+        if env_id not in gym.registry:
+            gym.register(env_id, entry_point=entry_point)
+
+
+def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
+    """Make an environment and take Gymnasium's wrappers off.
+
+    Args:
+        env_id: The id of any registered environment; "module:id" imports the module, which registers it, first.
+        options: What the environment's constructor takes.
+
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: If there is no such environment or option, with the nearest names, or a needed option is missing.
+
+    Example:
+        >>> make_env("paretune/Arithmetic-v0", max_tokens=32).max_tokens
+        32
+    """
+    spec = _find_spec(env_id)
+    parameters = _options(_creator(spec))
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for name in options:
+            if name not in parameters:
+                raise ValueError(f"{spec.id}: {unknown_name('option', name, parameters)}")
+    given = spec.kwargs | options
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name not in given
+    ]
+    if missing:
+        raise ValueError(f"{spec.id} needs the option {missing[0]}")
+    env: gym.Env[Any, Any] = mo_gymnasium.make(spec.id, **options).unwrapped
+    return env
+
+
+def list_envs() -> list[EnvInfo]:
+    """Return what there is to know about each environment of paretune."""
+    return [_info(spec) for spec in gym.registry.values() if spec.namespace == NAMESPACE]
+
+
+def _info(spec: EnvSpec) -> EnvInfo:
+    creator = _creator(spec)
+    summary = (inspect.getdoc(creator) or "").partition("\n")[0]
+    options = {name: parameter.default for name, parameter in _options(creator).items()}
+    return EnvInfo(spec.id, summary, getattr(creator, "default_objectives", ()), options)
+
+
+def _find_spec(env_id: str) -> EnvSpec:
+    module, _, name = env_id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"environment {env_id!r}: module {module!r} cannot be imported: {error}") from error
+    if name not in gym.registry:
+        ours_first = sorted(gym.registry, key=lambda env_id: gym.registry[env_id].namespace != NAMESPACE)
+        raise ValueError(unknown_name("environment", name, ours_first))
+    return gym.registry[name]
+
+
+def _creator(spec: EnvSpec) -> Callable[..., Any]:
+    if spec.entry_point is None:
+        raise ValueError(f"{spec.id} exists as a vector of environments only, not one by one")
+    return load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+
+
+def _options(creator: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(creator).parameters)
