@@ -1,0 +1,130 @@
+"""From vector rewards to one advantage per response.
+
+Shapes: P prompts, G responses per prompt, K objectives. All arithmetic is float64, so that equal rewards give
+advantages of exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.agents.settings import LossMean, Order
+
+Array = NDArray[np.float64]
+
+EPSILON = 1e-6
+"""Added to every standard deviation that advantages are divided by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """What tells one policy-gradient algorithm from another.
+
+    Attributes:
+        name: Its name on the command line.
+        advantage: From rewards (P, G) to advantages (P, G).
+        group: Whether it compares responses within groups, which then need two responses, or over the batch.
+        normalises: Whether its advantages are already divided by a standard deviation.
+        clip: PPO clip range unless the settings give one; 0 is no clip.
+        loss_mean: Mean over the tokens unless the settings give one.
+    """
+
+    name: str
+    advantage: Callable[[Array], Array]
+    group: bool = True
+    normalises: bool = False
+    clip: float = 0.0
+    loss_mean: LossMean = "constant"
+
+
+def reinforce(rewards: Array) -> Array:
+    """Return A = r - mean over the batch, (P, G) from (P, G); Williams 1992 with the batch mean as baseline."""
+    return rewards - rewards.mean()
+
+
+def rloo(rewards: Array) -> Array:
+    """Return A = r - mean of the group's other responses = (r - mean) * G / (G - 1); arXiv 2402.14740.
+
+    Example:
+        >>> rloo(np.array([[1.0, 0.0, 0.0]])).tolist()
+        [[1.0, -0.5, -0.5]]
+    """
+    g = rewards.shape[1]
+    return _centred(rewards) * g / (g - 1)
+
+
+def grpo(rewards: Array) -> Array:
+    """Return A = (r - group mean) / (group std + EPSILON), with the sample standard deviation; arXiv 2402.03300.
+
+    Example:
+        >>> grpo(np.array([[1.0, 0.0, -1.0]])).round(3).tolist()
+        [[1.0, 0.0, -1.0]]
+    """
+    return _centred(rewards) / (rewards.std(axis=1, ddof=1, keepdims=True) + EPSILON)
+
+
+def per_objective(rewards: Array, algorithm: Algorithm, order: Order) -> Array:
+    """Return each objective's own advantages (P, G, K).
+
+    With "normalise_first" they are in standard deviations of the objective: within the group or over the batch,
+    wherever the algorithm compares.
+    """
+    rewards = np.asarray(rewards, dtype=np.float64)
+    advantages = np.stack([algorithm.advantage(rewards_PG) for rewards_PG in np.moveaxis(rewards, 2, 0)], axis=2)
+    if order == "weigh_first" or algorithm.normalises:
+        return advantages
+    return advantages / (rewards.std(axis=1 if algorithm.group else (0, 1), ddof=1, keepdims=True) + EPSILON)
+
+
+def combined(
+    rewards: Array,
+    direction: Array,
+    scale: float,
+    algorithm: Algorithm,
+    order: Order = "weigh_first",
+    scale_rewards: bool = False,
+) -> Array:
+    """Return the advantages (P, G) that the policy is trained with.
+
+        weigh_first:      A = scale * advantage(sum_k w_k r_k)
+        normalise_first:  A = scale * batch_normalised(sum_k w_k advantage_k(r_k))    GDPO, arXiv 2601.05242
+
+    Args:
+        rewards: Vector rewards (P, G, K).
+        direction: Weights w (K,) that sum to 1.
+        scale: The weights' sum. It multiplies behind every normalisation: before one it would cancel.
+        algorithm: Gives the advantage function.
+        order: Order of weighing and normalising.
+        scale_rewards: Multiply the rewards by `scale` instead, before anything else, as arXiv 2509.11452 publishes it.
+    """
+    rewards = np.asarray(rewards, dtype=np.float64)
+    if scale_rewards:
+        rewards, scale = rewards * scale, 1.0
+    if order == "weigh_first":
+        return scale * algorithm.advantage(rewards @ direction)
+    weighed = per_objective(rewards, algorithm, order) @ direction
+    return scale * (weighed - weighed.mean()) / (weighed.std(ddof=1) + EPSILON)
+
+
+def zero_variance_groups(rewards: Array) -> float:
+    """Return the share of prompts whose responses all got the same vector reward (P, G, K): nothing to learn there."""
+    return float((np.ptp(rewards, axis=1) == 0).all(axis=1).mean())
+
+
+def conflict(advantages: Array, direction: Array) -> float:
+    """Return how much of the objectives' weighed advantages (P, G, K) cancels, in [0, 1].
+
+    1 - sum |sum_k w_k A_k| / sum sum_k |w_k A_k|, sums over responses: 0 where all objectives agree on every response.
+    """
+    weighed = advantages * direction
+    total = np.abs(weighed).sum()
+    return float(1 - np.abs(weighed.sum(axis=-1)).sum() / total) if total > 0 else 0.0
+
+
+def _centred(rewards: Array) -> Array:
+    centred = rewards - rewards.mean(axis=1, keepdims=True)
+    return np.where(np.ptp(rewards, axis=1, keepdims=True) == 0, 0.0, centred)

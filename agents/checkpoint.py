@@ -1,0 +1,88 @@
+"""Checkpoints: everything a run needs to go on, in a folder that transformers can load as a model.
+
+A checkpoint holds the policy in Hugging Face format, `optimizer.safetensors` and `state.json`, which also carries the
+checksums of the others. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from paretune.agents.files import atomic_path, write_json
+from paretune.agents.language_model import LanguageModelPolicy
+
+STATE = "state.json"
+OPTIMIZER = "optimizer.safetensors"
+
+
+def write_checkpoint(
+    folder: Path, policy: LanguageModelPolicy, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint; `folder` appears only when all of it is on the disk.
+
+    Args:
+        folder: Where to.
+        policy: The policy.
+        optimizer: Its optimizer.
+        state: The rest, JSON-able.
+    """
+    with atomic_path(folder) as temporary:
+        temporary.mkdir(parents=True)
+        policy.save(temporary)
+        save_file(_flat_optimizer_state(optimizer), temporary / OPTIMIZER)
+        checksums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
+        write_json(temporary / STATE, {**state, "checksums": checksums})
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return the state of a checkpoint after checking that every file is as it was written.
+
+    Raises:
+        ValueError: If the checkpoint is damaged; the message names the file and what to do.
+    """
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        checksums = state.pop("checksums")
+        broken = [name for name, checksum in checksums.items() if _checksum(folder / name) != checksum]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise _damaged(folder, f"{STATE} or a file it lists cannot be read ({error})") from error
+    if broken:
+        raise _damaged(folder, f"{', '.join(broken)} differs from what was written")
+    return state
+
+
+def read_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Restore the state of `optimizer` from a checkpoint."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in load_file(folder / OPTIMIZER).items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _flat_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{index}.{name}": value.contiguous()
+        for index, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(folder: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"checkpoint: {str(folder)!r} is damaged: {reason}; remove this folder and resume again, from the checkpoint "
+        "before it or, if there is none, from the start"
+    )

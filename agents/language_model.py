@@ -1,0 +1,152 @@
+"""A Hugging Face causal language model as a policy.
+
+Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from paretune.agents.rollout import Tokens
+from paretune.envs import Prompt
+
+
+class LanguageModelPolicy:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        name: Where the model came from; `load_policy(name)` loads it again.
+        model: The model, in evaluation mode (no dropout) with float32 weights.
+        tokenizer: Its tokenizer.
+        precision: Number format of the forward pass; bfloat16 goes through autocast, the weights stay float32.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str = "custom",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        """Wrap `model` and `tokenizer`.
+
+        Raises:
+            ValueError: If neither the model nor the tokenizer names an end token.
+        """
+        self.name = name
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.precision = precision
+        self._published_generation_config = model.generation_config
+        self.end_tokens = _end_tokens(model, tokenizer)
+        if not self.end_tokens:
+            raise ValueError(f"policy: the model and tokenizer of {name!r} must name an end token; neither does")
+        pad = tokenizer.pad_token_id
+        self.pad_token: int = self.end_tokens[0] if pad is None else pad
+        # generate() fills unset options from the model's own configuration: a bare one keeps the distribution pure.
+        model.generation_config = GenerationConfig(eos_token_id=self.end_tokens, pad_token_id=self.pad_token)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens (prompt and response) that the model can read; None if it does not say."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return self.model.num_parameters()
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the tokens of each prompt: through the chat template if there is one, else of its plain text."""
+        if self.tokenizer.chat_template:
+            chats: list[list[dict[str, str]]] = [
+                [{"role": message["role"], "content": message["content"]} for message in prompt.messages]
+                for prompt in prompts
+            ]
+            texts = [
+                self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats
+            ]
+            return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return self.tokenizer([prompt.text for prompt in prompts])["input_ids"]
+
+    def decode(self, response: Sequence[int]) -> str:
+        """Return the text of a response's tokens, without special tokens."""
+        text = self.tokenizer.decode(list(response), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
+    def log_probs(self, tokens: Tokens, temperature: float = 1.0) -> Tensor:
+        """Return the log-probabilities (B, T) of the responses' tokens, float32; 0 at padding.
+
+        One forward pass; the vocabulary's logits exist only for response positions of these B responses, so the
+        caller bounds memory by passing micro-batches.
+        """
+        mask = torch.cat([tokens.prompt_mask, tokens.response_mask], dim=1)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            logits = self.model(
+                input_ids=torch.cat([tokens.prompt, tokens.response], dim=1),
+                attention_mask=mask.long(),
+                position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                logits_to_keep=tokens.response.shape[1] + 1,
+                use_cache=False,
+            ).logits
+        at_response = tokens.response_mask
+        logits_NV = logits[:, :-1][at_response].to(dtype=_at_least_float32(logits.dtype)) / temperature
+        log_probs_N = -cross_entropy(logits_NV, tokens.response[at_response], reduction="none")
+        return log_probs_N.new_zeros(at_response.shape).masked_scatter(at_response, log_probs_N)
+
+    def reference(self) -> LanguageModelPolicy:
+        """Return a frozen copy of the policy as it is now."""
+        frozen = copy.deepcopy(self)
+        frozen.model.requires_grad_(False)
+        return frozen
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model (safetensors) and tokenizer in Hugging Face format."""
+        bare = self.model.generation_config
+        self.model.generation_config = self._published_generation_config
+        try:
+            with no_progress_bars():
+                self.model.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+        finally:
+            self.model.generation_config = bare
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars inside the block."""
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    named: Any = model.generation_config.eos_token_id if model.generation_config is not None else None
+    tokens = [] if named is None else [named] if isinstance(named, int) else list(named)
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in tokens:
+        tokens.append(tokenizer.eos_token_id)
+    return tokens
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)

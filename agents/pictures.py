@@ -1,0 +1,150 @@
+"""The pictures of a run: the Pareto front, and the course of objectives and weights.
+
+Shapes: N validations, M points of the Pareto archive, T logged steps, K objectives.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from paretune.agents.drawing import PALETTE, save, step_ticks, tidy
+from paretune.agents.front_picture import draw_front
+from paretune.agents.run_folder import RunFolder
+from paretune.weighting import ParetoArchive
+
+GREY = "#666666"
+
+
+def draw_run(folder: str | os.PathLike[str]) -> list[Path]:
+    """Draw front.png (with two objectives or more) and weights.png into a run's folder, from what it holds.
+
+    Args:
+        folder: The folder of a run, finished or not.
+
+    Returns:
+        The paths of the pictures.
+
+    Raises:
+        ValueError: If the folder holds no run, or nothing was measured yet.
+    """
+    run = RunFolder(Path(folder))
+    run.config()
+    lines = run.metrics()
+    if not lines:
+        raise ValueError(f"run: {str(run.path)!r} must hold at least one validation to draw, but the run has none yet")
+    pictures = [draw_history(run.path / "weights.png", lines)]
+    objectives = list(lines[0]["weights"])
+    if len(objectives) > 1:
+        validated = [line for line in lines if "validation" in line]
+        means_NK = [_validation(line, objectives, "mean") for line in validated]
+        errors_NK = [_validation(line, objectives, "standard_error") for line in validated]
+        steps_N = [line["step"] for line in validated]
+        archive = ParetoArchive(len(objectives))
+        for means_K in means_NK:
+            archive.add(means_K)
+        picture = draw_front(run.path / "front.png", objectives, steps_N, means_NK, archive.front, errors_NK)
+        pictures.insert(0, picture)
+    return pictures
+
+
+def draw_history(path: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]]) -> Path:
+    """Draw objectives, weights, scale (where it moves) and hypervolume over the training steps.
+
+    Args:
+        path: The PNG file to write; a file that is there is replaced at once, never left half written.
+        lines: The T lines of a run's `metrics.jsonl`, by ascending `step`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: If `lines` is empty.
+    """
+    if not lines:
+        raise ValueError("lines must hold at least one step, got none")
+    objectives = list(lines[0]["weights"])
+    moving_scale = any("meta_reward" in line or abs(line.get("scale", 1.0) - 1.0) > 1e-9 for line in lines)
+    heights = [2.2, 1.3, *([1.0] if moving_scale else []), 1.0]
+    figure = Figure(figsize=(9.5, 1.6 * sum(heights) + 0.8), dpi=150, layout="constrained")
+    axes = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
+
+    _draw_objectives(axes[0], objectives, lines)
+    _draw_weights(axes[1], objectives, lines)
+    if moving_scale:
+        _draw_series(axes[2], lines, "scale", "scale of the\nadvantages")
+    _draw_series(axes[-1], lines, "hypervolume", "hypervolume of\nthe archive")
+    for panel in axes:
+        tidy(panel)
+    figure.align_ylabels(axes)
+    axes[-1].set_xlabel("training step")
+    axes[-1].xaxis.set_major_locator(step_ticks())
+    named = [Line2D([], [], color=_colour(k), lw=2.5, label=name) for k, name in enumerate(objectives)]
+    styles = [
+        Line2D([], [], color=GREY, lw=0.8, alpha=0.7, label="training responses"),
+        Line2D([], [], color=GREY, lw=1.8, marker="o", ms=4, label="validation"),
+        Patch(color=GREY, alpha=0.2, lw=0, label="one standard error"),
+    ]
+    figure.legend(handles=named + styles, loc="outside right upper", frameon=False)
+    return save(figure, path)
+
+
+def _draw_objectives(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
+    """Draw training means as fine lines and validation means with bands of one standard error."""
+    trained = [line for line in lines if "rewards" in line]
+    validated = [line for line in lines if "validation" in line]
+    for k, name in enumerate(objectives):
+        means_T = [line["rewards"][name]["mean"] for line in trained]
+        axes.plot([line["step"] for line in trained], means_T, color=_colour(k), lw=0.8, alpha=0.55)
+        steps_N = [line["step"] for line in validated]
+        means_N, errors_N = (
+            np.array([_validation(line, [name], key)[0] for line in validated]) for key in ("mean", "standard_error")
+        )
+        axes.plot(steps_N, means_N, color=_colour(k), lw=1.8, marker="o", ms=4)
+        axes.fill_between(steps_N, means_N - errors_N, means_N + errors_N, color=_colour(k), alpha=0.18, lw=0)
+    axes.set_ylabel("mean of the objective\n(0 to 1, larger is better)")
+
+
+def _draw_weights(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
+    """Draw each weight's share of the sum; lines that would hide each other are dashed in turn."""
+    steps_T = [line["step"] for line in lines]
+    weights_TK = np.array([[line["weights"][name] for name in objectives] for line in lines], dtype=float)
+    shares_TK = weights_TK / weights_TK.sum(axis=1, keepdims=True)
+    for k in range(len(objectives)):
+        dashes = (0, ()) if k == 0 else (3.0 * k, (3.0, 3.0 * k))
+        axes.plot(steps_T, shares_TK[:, k], color=_colour(k), lw=1.8, ls=dashes if _overlap(shares_TK, k) else "-")
+    axes.set_ylim(0.0, max(0.6, 1.1 * shares_TK.max()))
+    axes.set_ylabel("weight\n(share of the sum)")
+
+
+def _overlap(shares_TK: NDArray[np.float64], k: int) -> bool:
+    """Whether objective k's line lies on an earlier one's nearly all the way."""
+    return any(np.mean(np.abs(shares_TK[:, k] - shares_TK[:, j])) < 0.005 for j in range(k))
+
+
+def _draw_series(axes: Axes, lines: Sequence[Mapping[str, Any]], key: str, label: str) -> None:
+    """Draw one number per step, which holds until the next."""
+    present = [line for line in lines if key in line]
+    steps = [line["step"] for line in present]
+    axes.step(steps, [line[key] for line in present], where="post", color="#333333", lw=1.5)
+    axes.margins(y=0.15)
+    axes.set_ylabel(label)
+
+
+def _validation(line: Mapping[str, Any], objectives: Sequence[str], key: str) -> list[float]:
+    """One number per objective of a line's validation; NaN where it is not defined."""
+    return [np.nan if line["validation"][name][key] is None else line["validation"][name][key] for name in objectives]
+
+
+def _colour(k: int) -> str:
+    """The colour of objective k."""
+    return PALETTE[k % len(PALETTE)]

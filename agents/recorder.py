@@ -1,0 +1,144 @@
+"""Everything a run leaves behind: metrics, checkpoints, pictures, and what the user sees meanwhile."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from paretune.agents.checkpoint import write_checkpoint
+from paretune.agents.display import Display, SilentDisplay
+from paretune.agents.files import atomic_path, write_json
+from paretune.agents.metrics import Line
+from paretune.agents.pictures import draw_run
+from paretune.agents.run_folder import RunFolder
+from paretune.agents.state import config_of, state_of
+from paretune.agents.trackers import NoTracker, Tracker, TrackerName, make_tracker
+
+if TYPE_CHECKING:
+    from paretune.agents.agent import Agent
+
+
+class Recorder:
+    """Writes a run to its folder, its display and its tracker.
+
+    Attributes:
+        folder: The run folder; None writes nothing.
+        opened: Whether the folder already holds this run.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        display: Display | None = None,
+        tracker: TrackerName = "none",
+        opened: bool = False,
+    ) -> None:
+        """Remember where to write; nothing is written yet."""
+        self.folder = folder
+        self.opened = opened
+        self._display = display or SilentDisplay()
+        self._tracker_name: TrackerName = tracker
+        self._tracker: Tracker = NoTracker()
+
+    @property
+    def path(self) -> Path | None:
+        """The run folder's path, if there is a folder."""
+        return None if self.folder is None else self.folder.path
+
+    @contextmanager
+    def session(self, agent: Agent, horizon: int) -> Iterator[None]:
+        """Open folder, display and tracker for training up to step `horizon`; end with a checkpoint."""
+        config = config_of(agent) | {"steps": horizon}
+        with _readable_disk_errors(self.folder):
+            if self.folder is not None:
+                self._open(self.folder, agent, config)
+            self._tracker = make_tracker(self._tracker_name, self.path, config)
+            self._display.start(horizon, agent.step)
+            try:
+                yield
+                if self.folder is not None:
+                    self._checkpoint(self.folder, agent)
+                    draw_run(self.folder.path)
+            finally:
+                self._display.stop()
+                self._tracker.finish()
+
+    def record(self, agent: Agent, line: Line) -> None:
+        """Write one step's metrics and, where it is due, a checkpoint; then show them."""
+        if self.folder is not None:
+            self._write(self.folder, agent, line)
+        self._display.step(line)
+        self._tracker.log(line)
+
+    def save(self, agent: Agent) -> None:
+        """Write the agent as it is to the folder, which holds no run yet."""
+        assert self.folder is not None
+        with _readable_disk_errors(self.folder):
+            self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
+            self.folder.write_archive(agent.archive)
+            self._checkpoint(self.folder, agent)
+
+    def _open(self, folder: RunFolder, agent: Agent, config: dict[str, Any]) -> None:
+        if not self.opened:
+            folder.create(config)
+            if agent.updater.reference is not None:
+                with atomic_path(folder.reference_path) as temporary:
+                    agent.updater.reference.save(temporary)
+            self.opened = True
+            return
+        last = folder.find_checkpoint()
+        if last is not None and last != folder.checkpoint_path(agent.step):
+            raise ValueError(
+                f"checkpoint: training must go on from the last one ({last.name}), not from step {agent.step}; "
+                "save the agent to another folder and train it there"
+            )
+        write_json(folder.config_path, config)
+        folder.forget_metrics_after(agent.step if agent.performances else -1)
+
+    def _write(self, folder: RunFolder, agent: Agent, line: Line) -> None:
+        folder.append_metrics(line)
+        validated, keep = "validation" in line, agent.settings.keep
+        if validated:
+            folder.write_archive(agent.archive)
+        entered = agent.step in agent.archive.tags
+        if agent.step % agent.settings.checkpoint_every == 0 or (
+            validated and (keep == "all" or (keep == "front" and entered))
+        ):
+            self._checkpoint(folder, agent)
+
+    def _checkpoint(self, folder: RunFolder, agent: Agent) -> None:
+        path = folder.checkpoint_path(agent.step)
+        if not path.exists():
+            write_checkpoint(path, agent.policy, agent.updater.optimizer, state_of(agent))
+        if agent.settings.keep != "all":
+            keep = agent.archive.tags if agent.settings.keep == "front" else []
+            folder.prune_checkpoints({folder.checkpoint_path(step).name for step in keep})
+
+
+@contextmanager
+def _readable_disk_errors(folder: RunFolder | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if folder is None or not _disk_is_full(error):
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"out: no space is left on the disk of {str(folder.path)!r}; free some and resume the run (--resume): it "
+            f"goes on from its last checkpoint ({_last_name(folder)})",
+        ) from error
+
+
+def _last_name(folder: RunFolder) -> str:
+    last = folder.find_checkpoint()
+    return "none yet" if last is None else last.name
+
+
+def _disk_is_full(error: Exception) -> bool:
+    # safetensors reports the error of the operating system as text only
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)

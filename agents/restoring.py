@@ -1,0 +1,69 @@
+"""Making the agent of a run folder again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gymnasium as gym
+
+from paretune.agents.checkpoint import read_optimizer, read_state
+from paretune.agents.display import Display
+from paretune.agents.loading import load_policy
+from paretune.agents.recorder import Recorder
+from paretune.agents.run_folder import RunFolder
+from paretune.agents.state import restore
+from paretune.agents.trackers import TrackerName
+
+if TYPE_CHECKING:
+    from paretune.agents.agent import Agent
+
+
+def load_agent(
+    base: type[Agent],
+    run: RunFolder,
+    checkpoint: str | None,
+    env: gym.Env | None,
+    display: Display | None,
+    tracker: TrackerName,
+    device: str | None,
+) -> Agent:
+    """Return the agent of a run at one of its checkpoints; see `Agent.load`, which this is."""
+    config = run.config()
+    del config["steps"]
+    kind = _kind(base, config.pop("agent"))
+    env_id, env_options = config.pop("env"), config.pop("env_options")
+    if env is None and not env_id:
+        raise ValueError(
+            f"env: the run in {str(run.path)!r} was given an environment object; give it to load() as well"
+        )
+    path = run.find_checkpoint(checkpoint)
+    state = None if path is None else read_state(path)  # a damaged checkpoint is found before anything long starts
+    policy = load_policy(path or config["policy"], device or config["device"], config["precision"])
+    policy.name = config.pop("policy")
+    agent = kind(
+        env or env_id,
+        policy,
+        config.pop("weighting"),
+        preference=config.pop("preference"),
+        weighting_options=config.pop("weighting_options"),
+        env_options=None if env else env_options,
+        **config,
+    )
+    agent.recorder = Recorder(run, display, tracker, opened=True)
+    if path is not None and state is not None:
+        restore(agent, state)
+        read_optimizer(path, agent.updater.optimizer)
+        if agent.updater.reference is not None:
+            agent.updater.reference = load_policy(run.reference_path, str(policy.device), agent.settings.precision)
+    return agent
+
+
+def _kind(base: type[Agent], name: str) -> type[Agent]:
+    kinds = {kind.algorithm.name: kind for kind in (base, *_subclasses(base)) if hasattr(kind, "algorithm")}
+    if name not in kinds:
+        raise ValueError(f"run: must be one of {' or '.join(kinds)}, but it is one of {name!r}")
+    return kinds[name]
+
+
+def _subclasses(base: type[Agent]) -> list[type[Agent]]:
+    return [each for child in base.__subclasses__() for each in (child, *_subclasses(child))]

@@ -1,0 +1,136 @@
+"""The folder of a run: its settings, its metrics, its archive and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from paretune.agents.files import atomic_path, remove, write_json
+from paretune.weighting import ParetoArchive
+
+PACKAGES = ("paretune", "torch", "transformers", "gymnasium", "mo-gymnasium", "pymoo", "math-verify")
+
+
+class RunFolder:
+    """Where a run writes what it does.
+
+    config.json     all settings; `paretune train --config` starts the same run again
+    versions.json   Python and packages the run was started with
+    metrics.jsonl   one line a step, step 0 the untrained policy
+    archive.json    the Pareto archive of validation performances
+    checkpoints/    step-NNNNNN, each a model folder from which the run can go on
+    reference/      the initial policy, where a KL term needs it
+    front.png, weights.png
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Name the folder; nothing is read or written yet."""
+        self.path = Path(path)
+
+    @property
+    def config_path(self) -> Path:
+        """Where the settings are."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the metrics are."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def archive_path(self) -> Path:
+        """Where the archive is."""
+        return self.path / "archive.json"
+
+    @property
+    def reference_path(self) -> Path:
+        """Where the initial policy is, if it was kept."""
+        return self.path / "reference"
+
+    def check_free(self, overwrite: bool = False) -> None:
+        """Raise ValueError if the folder holds a run that must not be replaced, or cannot be a folder."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"out: {str(self.path)!r} must be a folder, but a file of this name exists")
+        if self.config_path.exists() and not overwrite:
+            raise ValueError(
+                f"out: {str(self.path)!r} already holds another run; resume that one (--resume), replace it "
+                "(--overwrite) or name another folder"
+            )
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Make the folder for a new run; an older run's files in it go."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in ("metrics.jsonl", "archive.json", "checkpoints", "reference", "front.png", "weights.png"):
+            remove(self.path / name)
+        write_json(self.config_path, config)
+        packages = {name: version(name) for name in PACKAGES}
+        write_json(self.path / "versions.json", {"python": platform.python_version(), **packages})
+
+    def config(self) -> dict[str, Any]:
+        """Return the run's settings.
+
+        Raises:
+            ValueError: If the folder holds no run.
+        """
+        if not self.config_path.is_file():
+            raise ValueError(f"run: {str(self.path)!r} must be the folder of a run, but it has no config.json")
+        try:
+            return json.loads(self.config_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"run: {str(self.config_path)!r} must be JSON, but it is damaged ({error})") from error
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """Add a line to the metrics."""
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return all complete lines of the metrics."""
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the lines of steps behind `step`, and a line that was cut off while it was written."""
+        kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
+        with atomic_path(self.metrics_path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
+
+    def write_archive(self, archive: ParetoArchive) -> None:
+        """Write the archive."""
+        write_json(self.archive_path, archive.state_dict())
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Return where the checkpoint of a step is or will be."""
+        return self.path / "checkpoints" / f"step-{step:06d}"
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints, oldest first."""
+        return sorted((self.path / "checkpoints").glob("step-*"))
+
+    def find_checkpoint(self, name: str | None = None) -> Path | None:
+        """Return the checkpoint called `name`, or the last one; None if there is none at all.
+
+        Raises:
+            ValueError: If there is no checkpoint of this name.
+        """
+        found = self.checkpoints()
+        if name is None:
+            return found[-1] if found else None
+        for path in found:
+            if path.name == name:
+                return path
+        raise ValueError(f"checkpoint: must be one of {[path.name for path in found]}, got {name!r}")
+
+    def prune_checkpoints(self, keep: set[str]) -> None:
+        """Remove all checkpoints but the last and those named in `keep`."""
+        for path in self.checkpoints()[:-1]:
+            if path.name not in keep:
+                remove(path)

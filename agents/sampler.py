@@ -1,0 +1,189 @@
+"""Sampling responses with transformers.
+
+Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+
+from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.rollout import Rollout, Tokens
+from paretune.agents.seeds import torch_seed
+from paretune.envs import Prompt, Response
+
+
+class Sampler(Protocol):
+    """Turns prompts into responses of the current policy."""
+
+    def sample(self, prompts: Sequence[Prompt], rng: np.random.Generator, *, greedy: bool = False) -> Rollout:
+        """Answer each prompt once; the same state of `rng` gives the same responses."""
+        ...
+
+
+@dataclass(kw_only=True)
+class TransformersSampler:
+    """Samples with `model.generate`, in batches, prompts padded on the left.
+
+    Attributes:
+        policy: What to sample from.
+        max_new_tokens: Longest response in tokens.
+        temperature: Sampling temperature.
+        top_p: Probability of the nucleus that tokens are drawn from.
+        stop: Strings that end a response, which keeps them.
+        batch: Most responses sampled at the same time.
+    """
+
+    policy: LanguageModelPolicy
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    batch: int = 512
+
+    def check_context(self, prompts: Sequence[Prompt]) -> None:
+        """Raise ValueError for a prompt that, with the longest response, does not fit into the model's context."""
+        self._encode(prompts)
+
+    def sample(self, prompts: Sequence[Prompt], rng: np.random.Generator, *, greedy: bool = False) -> Rollout:
+        """Answer each prompt once.
+
+        Args:
+            prompts: B prompts; a group is a prompt that occurs several times.
+            rng: Source of randomness; the same state gives the same responses.
+            greedy: Take the likeliest token at each position instead of drawing.
+
+        Returns:
+            B responses; log-probabilities are those at `temperature`, before top-p.
+
+        Raises:
+            ValueError: If a prompt does not fit into the model's context.
+        """
+        encoded = self._encode(prompts)
+        with torch_seed(rng, self.policy.device), torch.no_grad():
+            parts = [
+                self._sample_batch(encoded[start : start + self.batch], greedy)
+                for start in range(0, len(encoded), self.batch)
+            ]
+        tokens = Tokens.concatenate(parts)
+        lengths = tokens.response_lengths
+        texts = [self.policy.decode(row[:n]) for row, n in zip(tokens.response.tolist(), lengths, strict=True)]
+        responses = [Response(text, int(n)) for text, n in zip(texts, lengths, strict=True)]
+        return Rollout(list(prompts), responses, tokens)
+
+    def _encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        encoded = self.policy.encode(prompts)
+        context = self.policy.context_length
+        longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
+        if context is not None and len(encoded[longest]) + self.max_new_tokens > context:
+            raise ValueError(
+                f"prompt: with max_new_tokens={self.max_new_tokens} it must fit into the context of {context} tokens "
+                f"of policy {self.policy.name!r}, but this one has {len(encoded[longest])} tokens: "
+                f"{prompts[longest].text[:80]!r}; lower max_new_tokens, shorten the prompts or take another policy"
+            )
+        return encoded
+
+    def _sample_batch(self, encoded: list[list[int]], greedy: bool) -> Tokens:
+        policy = self.policy
+        prompt, prompt_mask = _pad_left(encoded, policy.pad_token, policy.device)
+        recorder = _LogProbRecorder(1.0 if greedy else self.temperature)
+        lengths = _LengthRecorder(self._stopping(), prompt.shape[1])
+        sampling = {} if greedy else {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
+        with torch.autocast(policy.device.type, policy.precision, enabled=policy.precision != torch.float32):
+            sequences = policy.model.generate(
+                input_ids=prompt,
+                attention_mask=prompt_mask.long(),
+                generation_config=GenerationConfig(
+                    do_sample=not greedy, max_new_tokens=self.max_new_tokens, eos_token_id=policy.end_tokens, **sampling
+                ),
+                logits_processor=LogitsProcessorList([recorder]),
+                stopping_criteria=StoppingCriteriaList([lengths]),
+            )
+        response = sequences[:, prompt.shape[1] :]
+        mask = torch.arange(response.shape[1], device=response.device) < lengths.of(response)[:, None]
+        log_probs = recorder.log_probs(response) * mask
+        return Tokens(prompt, prompt_mask, response * mask, mask, log_probs)
+
+    def _stopping(self) -> list[StoppingCriteria]:
+        criteria: list[StoppingCriteria] = [EosTokenCriteria(eos_token_id=self.policy.end_tokens)]
+        if self.stop:
+            criteria.append(StopStringCriteria(tokenizer=self.policy.tokenizer, stop_strings=list(self.stop)))
+        return criteria
+
+
+class _LogProbRecorder(LogitsProcessor):
+    """Keeps the log-probability of each drawn token; of the vocabulary's, only those of the last position.
+
+    A logits processor sees the logits of a position before its token is drawn, and the token at the next call.
+    """
+
+    def __init__(self, temperature: float) -> None:
+        self.temperature = temperature
+        self._recorded: list[Tensor] = []
+        self._last_BV: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._record(input_ids[:, -1])
+        self._last_BV = torch.log_softmax(scores.float() / self.temperature, dim=-1)
+        return scores
+
+    def _record(self, drawn_B: Tensor) -> None:
+        if self._last_BV is not None:
+            self._recorded.append(self._last_BV.gather(1, drawn_B[:, None])[:, 0])
+
+    def log_probs(self, response: Tensor) -> Tensor:
+        """Return the log-probabilities (B, T) of the finished responses (B, T)."""
+        if len(self._recorded) < response.shape[1]:
+            self._record(response[:, -1])
+        return torch.stack(self._recorded[: response.shape[1]], dim=1)
+
+
+class _LengthRecorder(StoppingCriteria):
+    """Stops a response when one of `criteria` says so, and remembers where.
+
+    The finished tokens alone do not tell: padding may equal the end token, and a stop string leaves no mark.
+    """
+
+    def __init__(self, criteria: list[StoppingCriteria], prompt_length: int) -> None:
+        self.criteria = criteria
+        self.prompt_length = prompt_length
+        self._lengths_B: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:
+        done_B = torch.stack([criterion(input_ids, scores) for criterion in self.criteria]).any(0)
+        if self._lengths_B is None:
+            self._lengths_B = torch.zeros_like(done_B, dtype=torch.long)
+        length = input_ids.shape[1] - self.prompt_length
+        self._lengths_B[done_B & (self._lengths_B == 0)] = length
+        return done_B
+
+    def of(self, response: Tensor) -> Tensor:
+        """Return the lengths (B,) of the finished responses (B, T)."""
+        assert self._lengths_B is not None
+        full = response.shape[1]
+        return torch.where(self._lengths_B == 0, full, self._lengths_B).clamp(max=full)
+
+
+def _pad_left(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    width = max(len(row) for row in rows)
+    tokens = torch.full((len(rows), width), pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for i, row in enumerate(rows):
+        tokens[i, width - len(row) :] = torch.tensor(row)
+        mask[i, width - len(row) :] = True
+    return tokens.to(device), mask.to(device)

@@ -1,0 +1,130 @@
+"""The settings of an agent: one dataclass, whose field docs are also the help of the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from paretune.envs.suggest import unknown_name
+
+Order = Literal["weigh_first", "normalise_first"]
+LossMean = Literal["token", "response", "constant"]
+Schedule = Literal["constant", "linear", "cosine", "polynomial"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Keep = Literal["last", "front", "all"]
+
+
+@dataclass(kw_only=True)
+class AgentSettings:
+    """Settings that REINFORCE, RLOO and GRPO share; None means the algorithm's own default."""
+
+    seed: int = 0
+    """Seed of everything random; the same seed gives the same run, bit for bit on a CPU."""
+
+    # Sampling
+    prompts_per_step: int = 16
+    """P, prompts per training step."""
+    group_size: int = 8
+    """G, responses per prompt; at least 2 for RLOO and GRPO."""
+    max_new_tokens: int | None = None
+    """Longest response in tokens; None takes the environment's max_tokens."""
+    temperature: float = 1.0
+    """Sampling temperature, above 0."""
+    top_p: float = 1.0
+    """Nucleus sampling: smallest set of tokens with this probability, in (0, 1]."""
+    stop: tuple[str, ...] = ()
+    """Strings that end a response."""
+    sample_batch: int = 512
+    """Most responses sampled at the same time; bounds the memory of sampling."""
+
+    # Advantages and loss
+    order: Order = "weigh_first"
+    """Weigh the rewards and then normalise, or normalise each objective and then weigh (GDPO, arXiv 2601.05242)."""
+    clip: float | None = None
+    """PPO clip range of the probability ratio; 0 is no clip; None is 0.2 for GRPO and no clip for the others."""
+    kl: float = 0.0
+    """Weight of the KL divergence to the initial policy (k3 estimator); 0 keeps no reference model."""
+    loss_mean: LossMean | None = None
+    """Mean of the loss over all tokens, over responses of their token means, or over a constant number of tokens
+    (B * max_new_tokens); None is "response" for GRPO and "constant" for the others."""
+    epochs: int = 1
+    """Passes over each step's responses."""
+    minibatches: int = 1
+    """Optimizer updates per pass; responses are split evenly."""
+
+    # Optimizer
+    lr: float | None = None
+    """Peak learning rate of AdamW; None goes by the size of the model: 5e-4 * (parameters / 1e6)^(-2/3), which is 5e-4
+    for tiny-math, 2e-5 for 135 M parameters and 1e-6, the paper's, for 8 B."""
+    schedule: Schedule = "constant"
+    """Course of the learning rate over the training steps, after the warm-up."""
+    warmup: int = 0
+    """Training steps over which the learning rate rises from 0."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+    max_grad_norm: float = 1.0
+    """The gradient's norm is clipped to this; 0 is no clipping."""
+
+    # Memory and devices
+    tokens_per_batch: int = 8192
+    """Most tokens (padding included) in one forward pass; gradients accumulate over as many passes as are needed."""
+    device: str = "auto"
+    """Device of the model, such as cpu, cuda:1 or mps; auto takes the best at hand."""
+    precision: Precision = "auto"
+    """Number format of forward and backward passes; auto is bfloat16 where a GPU supports it, else float32."""
+
+    # Gradient analysis (for weightings that need it)
+    gradient_parameters: str = "all"
+    """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
+    gradient_responses: int | None = None
+    """Responses, drawn at random, whose gradients are compared; None takes all of the step."""
+
+    # Evaluation and run folder
+    eval_every: int = 5
+    """Training steps between two validations; the untrained policy and the last one are always validated."""
+    eval_prompts: int | None = 128
+    """Prompts of a split used in an evaluation (the first ones); None takes all."""
+    eval_sampled: bool = False
+    """Evaluate sampled responses (with temperature and top_p) instead of the most likely ones."""
+    checkpoint_every: int = 10
+    """Training steps between two checkpoints from which a run can be resumed."""
+    keep: Keep = "last"
+    """Checkpoints that stay: the last one, also those of the archive's points, or all."""
+
+
+def check_settings(settings: AgentSettings) -> None:
+    """Raise ValueError for the first setting that breaks its rule."""
+    for name, (rule, holds) in _rules().items():
+        value = getattr(settings, name)
+        if value is not None and not holds(value):
+            raise ValueError(f"{name}: must be {rule}, got {value!r}")
+    for name, choices in _CHOICES.items():
+        value = getattr(settings, name)
+        if value is not None and value not in get_args(choices):
+            raise ValueError(unknown_name(name, value, get_args(choices)))
+    responses = settings.prompts_per_step * settings.group_size
+    if settings.minibatches > responses:
+        raise ValueError(
+            f"minibatches: must be at most prompts_per_step * group_size = {responses}, got {settings.minibatches}"
+        )
+
+
+_CHOICES = {"order": Order, "loss_mean": LossMean, "schedule": Schedule, "precision": Precision, "keep": Keep}
+
+
+def _rules() -> dict[str, tuple[str, Callable[[float], bool]]]:
+    """The rule of each number, in words and as a function."""
+    counts = ["prompts_per_step", "group_size", "max_new_tokens", "sample_batch", "epochs", "minibatches"]
+    counts += ["tokens_per_batch", "gradient_responses", "eval_every", "eval_prompts", "checkpoint_every"]
+    return {
+        **dict.fromkeys(counts, ("a whole number of at least 1", lambda v: isinstance(v, int) and v >= 1)),
+        **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: isinstance(v, int) and v >= 0)),
+        **dict.fromkeys(("lr", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
+        "top_p": ("above 0 and at most 1", lambda v: 0 < v <= 1),
+        "clip": ("at least 0 and below 1", lambda v: 0 <= v < 1),
+        **dict.fromkeys(
+            ("kl", "weight_decay", "max_grad_norm"), ("a finite number of at least 0", lambda v: 0 <= v < math.inf)
+        ),
+    }

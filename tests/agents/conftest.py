@@ -1,0 +1,19 @@
+"""Fixtures of the agents' tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from paretune.agents import LanguageModelPolicy
+
+from .letters import LettersEnv, random_policy
+
+
+@pytest.fixture
+def policy() -> LanguageModelPolicy:
+    return random_policy()
+
+
+@pytest.fixture
+def env() -> LettersEnv:
+    return LettersEnv()

@@ -1,0 +1,202 @@
+"""The agent as users meet it: it learns, it records, it refuses what cannot work."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from paretune.agents import AGENTS, GRPO, RLOO, Agent, RunFolder
+from paretune.agents.state import config_of
+from paretune.weighting import FixedWeighting, GradientWeighting, HypervolumeWeighting
+
+from .letters import LettersEnv, random_policy
+
+QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 3e-2, "eval_every": 2, "checkpoint_every": 2}
+
+
+def agent(kind: type[Agent] = GRPO, weighting="fixed", **options) -> Agent:
+    return kind(LettersEnv(), random_policy(), weighting, **{**QUICK, **options})
+
+
+@pytest.mark.parametrize("kind", AGENTS.values(), ids=AGENTS)
+@pytest.mark.parametrize("preferred", [0, 1])
+def test_every_algorithm_learns_what_the_weights_ask_for(kind, preferred):
+    result = agent(kind, preference=[[0.9, 0.1], [0.1, 0.9]][preferred], group_size=8, eval_every=15).train(15)
+    assert result.performance_before[preferred] < 0.5
+    assert result.performance_after[preferred] > 0.8
+    assert result.performance_after[1 - preferred] < 0.2
+
+
+@pytest.mark.parametrize("order", ["weigh_first", "normalise_first"])
+@pytest.mark.parametrize("kind", AGENTS.values(), ids=AGENTS)
+@pytest.mark.parametrize("weighting", ["fixed", "hypervolume", "gradient"])
+def test_every_combination_runs_and_is_finite(kind, order, weighting):
+    made = agent(kind, weighting, order=order)
+    result = made.train(3)
+    assert result.steps == 3 and np.isfinite(result.performance_after).all()
+    assert sorted(made.performances) == [0, 2, 3]
+    assert result.front.shape[1] == 2 and result.hypervolume_after >= result.hypervolume_before >= 0
+    assert result.folder is None and not result.interrupted
+
+
+@pytest.mark.parametrize("order", ["weigh_first", "normalise_first"])
+@pytest.mark.parametrize("kind", AGENTS.values(), ids=AGENTS)
+@pytest.mark.parametrize("exact_paper", [False, True])
+def test_the_multiplier_reaches_the_update_unless_the_published_order_cancels_it(kind, order, exact_paper):
+    def advantages(scale: float) -> np.ndarray:
+        weighting = HypervolumeWeighting([0.5, 0.5], exact_paper=exact_paper)
+        made = agent(kind, weighting, order=order)
+        made._validate({"times": {}})
+        weighting.load_state_dict(weighting.state_dict() | {"meta_reward": scale})
+        assert weighting.scale == pytest.approx(scale)
+        seen: list[np.ndarray] = []
+        made.updater.update = lambda tokens, advantages, lr, rng: seen.append(advantages) or {}
+        made._train_step(1e-3)
+        return seen[0]
+
+    ratio = np.linalg.norm(advantages(2.0)) / np.linalg.norm(advantages(1.0))
+    cancelled = exact_paper and (kind is GRPO or order == "normalise_first")
+    assert ratio == pytest.approx(1.0 if cancelled else 2.0, rel=1e-3)
+
+
+def test_gradient_guided_weights_move_and_stay_on_the_simplex():
+    made = agent(RLOO, GradientWeighting(2))
+    made.train(4)
+    weights = made.weighting.weights
+    assert weights.sum() == pytest.approx(1) and not np.allclose(weights, 0.5)
+
+
+@pytest.mark.parametrize("choice", ["last:1", "name:lm_head"])
+def test_gradients_of_chosen_parameters_and_responses(choice):
+    made = agent(RLOO, GradientWeighting(2), gradient_parameters=choice, gradient_responses=5)
+    made.train(2)
+    assert not np.allclose(made.weighting.weights, 0.5)
+
+
+def test_a_run_folder_tells_what_happened(tmp_path):
+    made = agent(GRPO, "hypervolume", out=tmp_path / "run", keep="all")
+    made.train(4)
+    run = RunFolder(tmp_path / "run")
+    lines = run.metrics()
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
+    assert [("validation" in line) for line in lines] == [True, False, True, False, True]
+    last = lines[-1]
+    assert set(last) >= {"rewards", "weights", "scale", "meta_reward", "hypervolume", "advantage_conflict"}
+    assert set(last) >= {"zero_variance_groups", "tokens", "lr", "loss", "grad_norm", "kl", "clip_fraction", "counts"}
+    assert set(last["times"]) == {"sample", "score", "update", "validate"}
+    assert set(last["rewards"]) == {"a", "b"} == set(last["weights"]) == set(last["validation"])
+    assert 0 <= last["rewards"]["a"]["min"] <= last["rewards"]["a"]["mean"] <= last["rewards"]["a"]["max"] <= 1
+    assert sum(last["weights"].values()) == pytest.approx(last["scale"])
+    hypervolumes = [line["hypervolume"] for line in lines]
+    assert hypervolumes == sorted(hypervolumes)
+    assert [path.name for path in run.checkpoints()] == ["step-000000", "step-000002", "step-000004"]
+    assert (run.path / "front.png").stat().st_size > 10_000 < (run.path / "weights.png").stat().st_size
+    assert json.loads((run.path / "versions.json").read_text())["paretune"]
+    assert run.config()["steps"] == 4
+
+
+def test_influences_are_logged_by_objective(tmp_path):
+    agent(GRPO, "gradient", out=tmp_path / "run").train(1)
+    assert set(RunFolder(tmp_path / "run").metrics()[-1]["influences"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("keep", ["last", "front"])
+def test_checkpoints_that_stay(tmp_path, keep):
+    made = agent(GRPO, out=tmp_path / "run", keep=keep, preference=[0.9, 0.1])
+    made.train(6)
+    expected = {"step-000006"} | ({f"step-{step:06d}" for step in made.archive.tags} if keep == "front" else set())
+    assert {path.name for path in RunFolder(tmp_path / "run").checkpoints()} == expected
+
+
+def test_a_rerun_is_equal_bit_for_bit_and_another_seed_is_not():
+    def trained(seed: int) -> torch.Tensor:
+        made = agent(GRPO, "gradient", seed=seed)
+        made.train(3)
+        return made.policy.model.lm_head.weight.detach()
+
+    first, again, other = trained(0), trained(0), trained(1)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_a_saved_agent_loads_and_goes_on(tmp_path):
+    made = agent(RLOO, GradientWeighting(2, floor=0.05))
+    made.train(2)
+    made.save(tmp_path / "saved")
+    loaded = Agent.load(tmp_path / "saved", env=LettersEnv())
+    assert type(loaded) is RLOO and config_of(loaded) == config_of(made) and loaded.step == 2
+    np.testing.assert_array_equal(loaded.evaluate("test"), made.evaluate("test"))
+    np.testing.assert_array_equal(loaded.train(2).performance_after, made.train(2).performance_after)
+    with pytest.raises(ValueError, match="already holds another run"):
+        made.save(tmp_path / "saved")
+    with pytest.raises(ValueError, match="'rloo'"):
+        GRPO.load(tmp_path / "saved", env=LettersEnv())
+    with pytest.raises(ValueError, match="give it to load"):
+        Agent.load(tmp_path / "saved")
+
+
+def test_evaluation_has_standard_errors_and_responses():
+    evaluation = agent().assess("test", prompts=5, sampled=True)
+    assert evaluation.rewards.shape == (5, 2) and len(evaluation.responses) == 5
+    np.testing.assert_allclose(evaluation.standard_error, evaluation.rewards.std(axis=0, ddof=1) / np.sqrt(5))
+    assert agent().assess("test", prompts=1).summary()["a"]["standard_error"] is None
+
+
+def test_a_reference_is_kept_for_the_kl_term(tmp_path):
+    made = agent(GRPO, kl=0.1, out=tmp_path / "run")
+    made.train(2)
+    line = RunFolder(tmp_path / "run").metrics()[-1]
+    assert line["kl"] > 0
+    loaded = Agent.load(tmp_path / "run", env=LettersEnv())
+    initial = random_policy().model.lm_head.weight
+    assert (loaded.updater.reference.model.lm_head.weight == initial).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_size": 1}, "group_size: must be at least 2 for grpo"),
+        ({"lr": 0.0}, "lr: must be a finite number above 0, got 0.0"),
+        ({"temperature": -1.0}, "temperature: must be"),
+        ({"top_p": 0.0}, "top_p: must be above 0 and at most 1"),
+        ({"prompts_per_step": 0}, "prompts_per_step: must be a whole number of at least 1"),
+        ({"minibatches": 99}, r"minibatches: must be at most prompts_per_step \* group_size = 16, got 99"),
+        ({"schedule": "cosin"}, "unknown schedule 'cosin': did you mean 'cosine'"),
+        ({"grup_size": 4}, "unknown setting 'grup_size': did you mean 'group_size'"),
+        ({"preference": [1, 1, 1]}, "must have 2 weights, one for each of a, b, got 3"),
+        ({"preference": [-1, 1]}, "preference"),
+        ({"preference": [0, 0]}, "preference"),
+        ({"weighting": "hypervolum"}, "did you mean 'hypervolume'"),
+        ({"gradient_parameters": "last:9"}, "last:9"),
+        ({"device": "abacus"}, "device: must be auto, cpu"),
+        ({"env_options": {"x": 1}}, "env_options: must be empty"),
+    ],
+)
+def test_bad_settings_are_named_before_anything_starts(options, message):
+    with pytest.raises(ValueError, match=message):
+        GRPO(LettersEnv(), **{"policy": "tiny-math", **QUICK, **options})
+
+
+def test_parts_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="validation split must hold at least one prompt"):
+        GRPO(LettersEnv(prompts=0), random_policy(), **QUICK)
+    with pytest.raises(ValueError, match="context of 8 tokens"):
+        GRPO(LettersEnv(), random_policy(context=8), **QUICK)
+    with pytest.raises(ValueError, match="weighting is an object"):
+        agent(weighting=FixedWeighting(2), preference=[1, 1])
+    with pytest.raises(ValueError, match="steps: must be at least 1"):
+        agent().train(0)
+    agent(out=tmp_path / "run").train(1)
+    with pytest.raises(ValueError, match=r"already holds another run; resume that one \(--resume\)"):
+        agent(out=tmp_path / "run")
+    agent(out=tmp_path / "run", overwrite=True).train(2)
+    assert RunFolder(tmp_path / "run").config()["steps"] == 2
+
+
+def test_wrappers_that_batches_would_pass_by_are_refused():
+    from mo_gymnasium.wrappers import LinearReward
+
+    with pytest.raises(ValueError, match="without further wrappers"):
+        GRPO(LinearReward(LettersEnv()), random_policy(), **QUICK)

@@ -1,0 +1,61 @@
+"""Token batches: selection, padding and the split into micro-batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretune.agents import Tokens
+
+lengths = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
+
+
+def tokens_of(pairs: list[tuple[int, int]]) -> Tokens:
+    """Prompts and responses of these lengths; token values tell row and position."""
+    s, t = max(p for p, _ in pairs), max(r for _, r in pairs)
+    prompt_mask = torch.tensor([[i >= s - p for i in range(s)] for p, _ in pairs])
+    response_mask = torch.tensor([[i < r for i in range(t)] for _, r in pairs])
+    values = torch.arange(len(pairs))[:, None] * 100 + 1
+    return Tokens(
+        prompt=(values + torch.arange(s)) * prompt_mask,
+        prompt_mask=prompt_mask,
+        response=(values + torch.arange(t)) * response_mask,
+        response_mask=response_mask,
+        log_probs=-torch.rand(len(pairs), t) * response_mask,
+    )
+
+
+@given(lengths, st.integers(1, 60))
+def test_micro_batches_hold_every_row_once_within_the_budget(pairs, budget):
+    tokens = tokens_of(pairs)
+    batches = list(tokens.micro_batches(np.arange(len(pairs)), budget))
+    assert sorted(np.concatenate(batches)) == list(range(len(pairs)))
+    for rows in batches:
+        part = tokens.select(rows)
+        size = len(rows) * (part.prompt.shape[1] + part.response.shape[1])
+        assert size <= budget or len(rows) == 1
+
+
+@given(lengths)
+def test_selection_drops_only_padding(pairs):
+    tokens = tokens_of(pairs)
+    rows = np.arange(len(pairs))[::-2].copy()
+    part = tokens.select(rows)
+    assert part.prompt_mask[:, 0].any() and part.response_mask[:, -1].any()
+    for new, old in enumerate(rows):
+        assert part.prompt[new][part.prompt_mask[new]].tolist() == tokens.prompt[old][tokens.prompt_mask[old]].tolist()
+        kept = part.response[new][part.response_mask[new]]
+        assert kept.tolist() == tokens.response[old][tokens.response_mask[old]].tolist()
+        assert len(kept) == tokens.response_lengths[old]
+
+
+@given(lengths, lengths)
+def test_concatenation_undoes_selection(first, second):
+    tokens = tokens_of(first + second)
+    rows = np.arange(len(first + second))
+    parts = [tokens.select(rows[: len(first)]), tokens.select(rows[len(first) :])]
+    whole = Tokens.concatenate(parts)
+    for name in ("prompt", "prompt_mask", "response", "response_mask", "log_probs"):
+        torch.testing.assert_close(getattr(whole, name), getattr(tokens, name))

@@ -1,0 +1,154 @@
+"""Optimizer updates: the gradient that is taken, whatever way the responses are split."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from paretune.agents import AgentSettings, LanguageModelPolicy, Tokens, TransformersSampler
+from paretune.agents.updater import Updater, default_learning_rate, learning_rates
+from paretune.envs import Prompt
+from paretune.weighting import GradientAnalyzer
+
+from .letters import random_policy
+
+PROMPTS = [Prompt.from_question(text) for text in ("a", "bcd", "dd dd", "abcdabcd")] * 3
+ADVANTAGES = np.random.default_rng(5).normal(size=len(PROMPTS))
+
+
+def updater(policy: LanguageModelPolicy | None = None, clip: float = 0.0, loss_mean="response", **settings) -> Updater:
+    policy = policy or random_policy()
+    made = AgentSettings(**{"lr": 1e-2, "max_grad_norm": 0.0, **settings})
+    reference = random_policy(seed=1).reference() if made.kl else None
+    return Updater(policy, made, clip, loss_mean, 8, reference)
+
+
+def some_tokens() -> Tokens:
+    return (
+        TransformersSampler(policy=random_policy(), max_new_tokens=8).sample(PROMPTS, np.random.default_rng(0)).tokens
+    )
+
+
+def weights_after(made: Updater, tokens: Tokens | None = None) -> dict[str, torch.Tensor]:
+    made.update(tokens or some_tokens(), ADVANTAGES, made.settings.lr, np.random.default_rng(0))
+    return copy.deepcopy(made.policy.model.state_dict())
+
+
+def assert_same_weights(first, second, atol):
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("loss_mean", ["token", "response", "constant"])
+def test_the_gradient_is_the_policy_gradient(loss_mean):
+    tokens, policy = some_tokens(), random_policy()
+    made = updater(loss_mean=loss_mean)
+    # SGD in place of AdamW shows the gradient itself
+    made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
+    before = made.policy.model.lm_head.weight.detach().clone()
+    statistics = made.update(tokens, ADVANTAGES, 1.0, np.random.default_rng(0))
+    step = before - made.policy.model.lm_head.weight.detach()
+
+    lengths = torch.as_tensor(tokens.response_lengths, dtype=torch.float32)
+    sums = policy.log_probs(tokens).sum(1)
+    divisor = {"token": lengths.sum(), "response": len(PROMPTS) * lengths, "constant": len(PROMPTS) * 8}[loss_mean]
+    loss = -(torch.as_tensor(ADVANTAGES, dtype=torch.float32) * sums / divisor).sum()
+    (gradient,) = torch.autograd.grad(loss, policy.model.lm_head.weight)
+    torch.testing.assert_close(step, gradient, atol=1e-6, rtol=1e-4)
+    assert statistics["grad_norm"] > 0 and statistics["clip_fraction"] == 0
+
+
+def test_micro_batches_do_not_change_the_update():
+    whole = weights_after(updater(tokens_per_batch=10_000, kl=0.1))
+    pieces = weights_after(updater(tokens_per_batch=20, kl=0.1))
+    assert_same_weights(whole, pieces, atol=2e-4)
+
+
+def test_mini_batches_and_epochs_make_that_many_updates():
+    made = updater(epochs=3, minibatches=4, clip=0.2)
+    weights_after(made)
+    assert {int(state["step"]) for state in made.optimizer.state.values()} == {12}
+
+
+def test_the_clip_limits_how_far_several_epochs_go():
+    tokens = some_tokens()
+
+    def change(clip: float) -> tuple[float, float]:
+        made = updater(clip=clip, epochs=20)
+        before = random_policy().log_probs(tokens).detach()
+        statistics = made.update(tokens, ADVANTAGES, 1e-2, np.random.default_rng(0))
+        after = made.policy.log_probs(tokens).detach()
+        return float((after - before).abs().max()), statistics["clip_fraction"]
+
+    free, never = change(0.0)
+    bound, often = change(0.2)
+    assert bound < free / 2 and often > 0.1 and never == 0
+
+
+def test_a_heavy_kl_term_pulls_towards_the_reference():
+    def divergence(kl: float) -> float:
+        made = updater(kl=kl, epochs=30)
+        made.reference = random_policy(seed=1).reference()
+        weights_after(made)
+        gap = made.policy.log_probs(some_tokens()) - made.reference.log_probs(some_tokens())
+        return float(gap.detach().abs().mean())
+
+    assert divergence(10.0) < 0.5 * divergence(1e-9)
+
+
+def test_gradient_clipping_bounds_the_step():
+    made = updater(max_grad_norm=1e-3)
+    made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
+    before = torch.cat([parameter.detach().ravel().clone() for parameter in made.trained])
+    made.update(some_tokens(), ADVANTAGES, 1.0, np.random.default_rng(0))
+    after = torch.cat([parameter.detach().ravel() for parameter in made.trained])
+    assert float((after - before).norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_policy_is_spoilt():
+    made = updater()
+    before = copy.deepcopy(made.policy.model.state_dict())
+    with pytest.raises(RuntimeError, match="non-finite"):
+        made.update(some_tokens(), np.full(len(PROMPTS), np.nan), 1e-2, np.random.default_rng(0))
+    assert_same_weights(before, made.policy.model.state_dict(), atol=0)
+
+
+@pytest.mark.parametrize("tokens_per_batch", [20, 10_000])
+def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch):
+    tokens = some_tokens()
+    advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
+    made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch)
+    rows = np.array([0, 2, 3, 7, 11])
+    gram = made.gram(GradientAnalyzer(made.policy.model), tokens, advantages_BK, rows)
+
+    policy = random_policy(dtype=torch.float64)
+    part = tokens.select(rows)
+    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.response_lengths) / len(rows)
+    gradients = []
+    for advantages_B in torch.as_tensor(advantages_BK[rows]).T:
+        by_parameter = torch.autograd.grad((scores * advantages_B).sum(), policy.model.parameters(), retain_graph=True)
+        gradients.append(torch.cat([gradient.ravel() for gradient in by_parameter]))
+    expected = torch.stack(gradients) @ torch.stack(gradients).T
+    np.testing.assert_allclose(gram, expected, rtol=1e-6)
+
+
+def test_the_default_learning_rate_falls_with_the_size_of_the_model():
+    sizes = [1e6, 135e6, 1.5e9, 7e9]
+    assert [default_learning_rate(int(size)) for size in sizes] == [5e-4, 1.9e-5, 3.8e-6, 1.4e-6]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0, 0.5, 1, 1, 1, 1]),
+        ("linear", [0, 0.5, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0, 0.5, 1, 0.8536, 0.5, 0.1464]),
+        ("polynomial", [0, 0.5, 1, 0.75, 0.5, 0.25]),
+    ],
+)
+def test_learning_rates(schedule, expected):
+    lr_at = learning_rates(AgentSettings(lr=1.0, schedule=schedule, warmup=2), horizon=6)
+    assert [lr_at(step) for step in range(6)] == pytest.approx(expected, abs=1e-4)
