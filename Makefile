@@ -1,0 +1,45 @@
+# Everything needs only Python >= 3.11 and make; the first target that runs makes .venv and installs into it.
+# Another Python:            make demo PYTHON=python3.12
+# A CPU build of torch:      make demo TORCH_FLAGS="--index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3
+TORCH_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.cli
+
+# Tests and demo reach no hub: what they need is in the repository.
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-gpu check
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(INSTALLED) ## train the embedded language model for a minute or two and draw what happened
+	$(BIN)/paretune train --config examples/demo.toml
+
+# One thread: the tests' models are too small to gain from more, and numbers compare bit for bit.
+test: export OMP_NUM_THREADS := 1
+test: $(INSTALLED) ## run all tests that need no GPU, the fast ones first
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: $(INSTALLED) ## run the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu
+
+# mypy finds a namespace package by a folder of its name: build/typing/paretune is the root of the repository.
+check: $(INSTALLED) ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p build/typing
+	ln -sfn ../.. build/typing/paretune
+	MYPYPATH=build/typing $(BIN)/mypy --explicit-package-bases --namespace-packages $(PACKAGES:%=-p %)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paretune needs Python >= 3.11: make PYTHON=...")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH_FLAGS) --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,81 @@
+"""`paretune train`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from transformers.utils.logging import disable_progress_bar
+
+from paretune.agents import Agent, TrainResult, agent_class
+from paretune.agents.display import make_display
+from paretune.cli.main import DONE, INTERRUPTED
+from paretune.cli.settings import TrainSettings, read_settings
+from paretune.cli.tables import format_table
+
+
+def run(words: Sequence[str]) -> int:
+    """Train as the command line says, and print what came of it.
+
+    Returns:
+        0, or 130 if a signal ended the training before its last step.
+
+    Raises:
+        ValueError: If a setting is wrong.
+    """
+    settings = read_settings(words)
+    disable_progress_bar()  # those of loading and saving, beside ours
+    agent = resumed_agent(settings) if settings.resume else new_agent(settings)
+    remaining = settings.steps - agent.step
+    if remaining < 1:
+        raise ValueError(f"steps: must be more than the {agent.step} done already to go on, got {settings.steps}")
+    result = agent.train(remaining)
+    if not settings.quiet:
+        print(report(result, agent.objectives))
+        if result.interrupted:
+            command = shlex.join(["paretune", "train", "--resume", "--out", str(settings.folder)])
+            print(f"\nstopped at step {result.steps} of {settings.steps}; go on with: {command}")
+    return INTERRUPTED if result.interrupted else DONE
+
+
+def new_agent(settings: TrainSettings) -> Agent:
+    """Return the agent of a new run."""
+    return agent_class(settings.agent)(
+        settings.env,
+        settings.policy,
+        settings.weighting,
+        preference=settings.preference,
+        env_options=settings.env_options,
+        weighting_options=settings.weighting_options,
+        out=settings.folder,
+        overwrite=settings.overwrite,
+        display=make_display(settings.quiet),
+        tracker=settings.tracker,
+        **settings.agent_settings(),
+    )
+
+
+def resumed_agent(settings: TrainSettings) -> Agent:
+    """Return the agent of the run in the folder, as its last checkpoint holds it."""
+    return Agent.load(
+        settings.folder, display=make_display(settings.quiet), tracker=settings.tracker, device=settings.device
+    )
+
+
+def report(result: TrainResult, objectives: Sequence[str]) -> str:
+    """Return what training led to: objectives and hypervolume before and after, and where the run is."""
+    before_after = zip(objectives, result.performance_before, result.performance_after, strict=True)
+    rows = [
+        *((name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}") for name, before, after in before_after),
+        (
+            "hypervolume",
+            f"{result.hypervolume_before:.4f}",
+            f"{result.hypervolume_after:.4f}",
+            f"{result.hypervolume_after - result.hypervolume_before:+.4f}",
+        ),
+    ]
+    lines = [format_table(("validation", "before", "after", "change"), rows)]
+    if result.folder is not None:
+        pictures = [result.folder / name for name in ("front.png", "weights.png")]
+        lines += ["", f"run:      {result.folder}", *(f"picture:  {path}" for path in pictures if path.exists())]
+    return "\n".join(lines)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = [
+    pytest.param(code, id=f"{name}-{number}")
+    for name in ("CONTRIBUTING.md",)
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL), start=1)
+]
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_the_python_code_of_the_documents_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("block.py").write_text(code)
+    runpy.run_path("block.py")
