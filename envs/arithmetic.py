@@ -116,7 +116,7 @@ class ArithmeticEnv(ResponseEnv):
     def _draw(self, split: Split, rng: np.random.Generator, used: Collection[Problem] = ()) -> Problem:
         for _ in range(DRAWS):
             problem = Problem.draw(rng, self.terms, self.largest, self.operations)
-            if problem.split == split and problem not in used:
+            if problem is not None and problem.split == split and problem not in used:
                 return problem
         raise ValueError(
             f"held_out must be at most the number of problems in each split, and with terms={self.terms}, "

