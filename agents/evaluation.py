@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from paretune.agents.sampler import Sampler
 from paretune.envs import Prompt, Response, ResponseEnv
-from paretune.weighting import hypervolume
+from paretune.weighting.archive import hypervolume
 
 
 @dataclass(frozen=True, slots=True)

