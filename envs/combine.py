@@ -87,8 +87,15 @@ def evaluate(objectives: Sequence[Objective], prompts: Sequence[Prompt], respons
 
     Returns:
         Scores in [0, 1], shape (B, K), float32.
+
+    Raises:
+        ValueError: If an objective does not return one score per response.
     """
     scores = {id(leaf): leaf(prompts, responses) for leaf in leaves(objectives)}
+    for leaf in leaves(objectives):
+        if np.shape(scores[id(leaf)]) != (len(responses),):
+            shape = np.shape(scores[id(leaf)])
+            raise ValueError(f"objective {leaf.name!r} must return shape ({len(responses)},); got {shape}")
     return np.stack([_combine(objective, scores) for objective in objectives], axis=1, dtype=np.float32)
 
 
