@@ -188,17 +188,12 @@ class Agent:
         if self.weighting.needs_gram:
             with clock("gradients"):
                 self.weighting.on_gradients(self._gram(rollout, objective_advantages_PGK), lr)
-        direction_K = self.weighting.direction
-        advantages_PG = combined(
-            rewards_PGK,
-            direction_K,
-            self.weighting.scale,
-            self.algorithm,
-            self.settings.order,
-            self.weighting.scale_rewards,
-        )
+        direction_K, scale = self.weighting.direction, self.weighting.scale
+        order, scale_rewards = self.settings.order, self.weighting.scale_rewards
+        advantages_PG = combined(rewards_PGK, direction_K, scale, self.algorithm, order, scale_rewards)
         with clock("update"):
-            update = self.updater.update(rollout.tokens, advantages_PG.ravel(), lr, rng("minibatches"))
+            carried = 1.0 if scale_rewards else scale
+            update = self.updater.update(rollout.tokens, advantages_PG.ravel(), carried, lr, rng("minibatches"))
 
         self.step += 1
         return {

@@ -65,7 +65,7 @@ class AgentSettings:
     weight_decay: float = 0.0
     """Weight decay of AdamW."""
     max_grad_norm: float = 1.0
-    """The gradient's norm is clipped to this; 0 is no clipping."""
+    """The gradient's norm, without the scale of the weights, is clipped to this; 0 is no clipping."""
 
     # Memory and devices
     tokens_per_batch: int = 8192

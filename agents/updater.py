@@ -92,13 +92,15 @@ class Updater:
         self.optimizer = torch.optim.AdamW(self.trained, weight_decay=self.settings.weight_decay)
 
     def update(
-        self, tokens: Tokens, advantages: NDArray[np.float64], lr: float, rng: np.random.Generator
+        self, tokens: Tokens, advantages: NDArray[np.float64], scale: float, lr: float, rng: np.random.Generator
     ) -> dict[str, float]:
         """Make this step's optimizer updates.
 
         Args:
             tokens: B responses.
             advantages: One per response (B,).
+            scale: A factor that the advantages carry. Gradients are clipped as if they did not: clipping to a fixed
+                norm would cancel the factor.
             lr: Learning rate.
             rng: Source of the order of mini-batches.
 
@@ -118,10 +120,12 @@ class Updater:
         for _ in range(self.settings.epochs):
             order = rng.permutation(rows) if self.settings.minibatches > 1 else rows
             for minibatch in np.array_split(order, self.settings.minibatches):
-                statistics.append(self._one_update(tokens, advantages_B, old_BT, minibatch))
+                statistics.append(self._one_update(tokens, advantages_B, scale, old_BT, minibatch))
         return {name: float(np.mean([asdict(one)[name] for one in statistics])) for name in asdict(statistics[0])}
 
-    def _one_update(self, tokens: Tokens, advantages_B: Tensor, old_BT: Tensor | None, rows: Rows) -> UpdateStatistics:
+    def _one_update(
+        self, tokens: Tokens, advantages_B: Tensor, scale: float, old_BT: Tensor | None, rows: Rows
+    ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
         policy_loss = kl = 0.0
         clipped = 0
@@ -138,7 +142,8 @@ class Updater:
                 loss = loss + self.settings.kl * part_kl
             loss.backward()
             clipped += int((terms.clipped & part.response_mask).sum())
-        grad_norm = clip_grad_norm_(self.trained, self.settings.max_grad_norm or math.inf, error_if_nonfinite=True)
+        limit = scale * (self.settings.max_grad_norm or math.inf)
+        grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
         return UpdateStatistics(
             loss=policy_loss + self.settings.kl * kl,

@@ -46,7 +46,9 @@ class HypervolumeWeighting(Weighting):
 
     Departures from the paper, which `exact_paper=True` takes back: the meta-reward multiplies the advantages after
     their normalisation (GRPO's division by the standard deviation would cancel it before), and the gain has a scale
-    of its own. By default the scale is the mean of all positive gains so far, the present one included: a gain of
+    of its own. A trainer must not clip the multiplied gradient to a fixed norm either, which cancels the factor again,
+    and optimizers such as AdamW that divide by a running size of the gradient feel its changes, not its level. By
+    default the scale is the mean of all positive gains so far, the present one included: a gain of
     typical size gives tanh(1), r_meta = 1.64, in whatever units the objectives are.
 
     Attributes:

@@ -53,7 +53,7 @@ def test_the_multiplier_reaches_the_update_unless_the_published_order_cancels_it
         weighting.load_state_dict(weighting.state_dict() | {"meta_reward": scale})
         assert weighting.scale == pytest.approx(scale)
         seen: list[np.ndarray] = []
-        made.updater.update = lambda tokens, advantages, lr, rng: seen.append(advantages) or {}
+        made.updater.update = lambda tokens, advantages, scale, lr, rng: seen.append(advantages) or {}
         made._train_step(1e-3)
         return seen[0]
 

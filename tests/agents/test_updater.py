@@ -33,7 +33,7 @@ def some_tokens() -> Tokens:
 
 
 def weights_after(made: Updater, tokens: Tokens | None = None) -> dict[str, torch.Tensor]:
-    made.update(tokens or some_tokens(), ADVANTAGES, made.settings.lr, np.random.default_rng(0))
+    made.update(tokens or some_tokens(), ADVANTAGES, 1.0, made.settings.lr, np.random.default_rng(0))
     return copy.deepcopy(made.policy.model.state_dict())
 
 
@@ -49,7 +49,7 @@ def test_the_gradient_is_the_policy_gradient(loss_mean):
     # SGD in place of AdamW shows the gradient itself
     made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
     before = made.policy.model.lm_head.weight.detach().clone()
-    statistics = made.update(tokens, ADVANTAGES, 1.0, np.random.default_rng(0))
+    statistics = made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0))
     step = before - made.policy.model.lm_head.weight.detach()
 
     lengths = torch.as_tensor(tokens.response_lengths, dtype=torch.float32)
@@ -79,7 +79,7 @@ def test_the_clip_limits_how_far_several_epochs_go():
     def change(clip: float) -> tuple[float, float]:
         made = updater(clip=clip, epochs=20)
         before = random_policy().log_probs(tokens).detach()
-        statistics = made.update(tokens, ADVANTAGES, 1e-2, np.random.default_rng(0))
+        statistics = made.update(tokens, ADVANTAGES, 1.0, 1e-2, np.random.default_rng(0))
         after = made.policy.log_probs(tokens).detach()
         return float((after - before).abs().max()), statistics["clip_fraction"]
 
@@ -103,16 +103,28 @@ def test_gradient_clipping_bounds_the_step():
     made = updater(max_grad_norm=1e-3)
     made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
     before = torch.cat([parameter.detach().ravel().clone() for parameter in made.trained])
-    made.update(some_tokens(), ADVANTAGES, 1.0, np.random.default_rng(0))
+    made.update(some_tokens(), ADVANTAGES, 1.0, 1.0, np.random.default_rng(0))
     after = torch.cat([parameter.detach().ravel() for parameter in made.trained])
     assert float((after - before).norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1e-3])
+def test_a_factor_of_the_advantages_survives_clipping(max_grad_norm):
+    def step(scale: float) -> torch.Tensor:
+        made = updater(max_grad_norm=max_grad_norm)
+        made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
+        before = made.policy.model.lm_head.weight.detach().clone()
+        made.update(some_tokens(), scale * ADVANTAGES, scale, 1.0, np.random.default_rng(0))
+        return before - made.policy.model.lm_head.weight.detach()
+
+    torch.testing.assert_close(step(2.0), 2 * step(1.0), rtol=2e-2, atol=1e-6)
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_policy_is_spoilt():
     made = updater()
     before = copy.deepcopy(made.policy.model.state_dict())
     with pytest.raises(RuntimeError, match="non-finite"):
-        made.update(some_tokens(), np.full(len(PROMPTS), np.nan), 1e-2, np.random.default_rng(0))
+        made.update(some_tokens(), np.full(len(PROMPTS), np.nan), 1.0, 1e-2, np.random.default_rng(0))
     assert_same_weights(before, made.policy.model.state_dict(), atol=0)
 
 
