@@ -56,8 +56,8 @@ class AgentSettings:
 
     # Optimizer
     lr: float | None = None
-    """Peak learning rate of AdamW; None goes by the size of the model: 5e-4 * (parameters / 1e6)^(-2/3), which is 5e-4
-    for tiny-math, 2e-5 for 135 M parameters and 1e-6, the paper's, for 8 B."""
+    """Peak learning rate of AdamW; None goes by the size of the model: 3e-4 * (parameters / 1e6)^(-2/3), which is
+    3.3e-4 for tiny-math, 1.1e-5 for 135 M parameters and 7.5e-7 for 8 B, where the paper takes 1e-6."""
     schedule: Schedule = "constant"
     """Course of the learning rate over the training steps, after the warm-up."""
     warmup: int = 0

@@ -49,9 +49,9 @@ def default_learning_rate(parameters: int) -> float:
 
     Example:
         >>> default_learning_rate(1_000_000), default_learning_rate(7_000_000_000)
-        (0.0005, 1.4e-06)
+        (0.0003, 8.2e-07)
     """
-    return float(f"{5e-4 * (parameters / 1e6) ** (-2 / 3):.2g}")
+    return float(f"{3e-4 * (parameters / 1e6) ** (-2 / 3):.2g}")
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:

@@ -32,7 +32,7 @@ def make_weighting(name: str, preference: Preference, **options: Any) -> Weighti
 
     Example:
         >>> make_weighting("gradient", 3, floor=0.1)
-        GradientWeighting(preference=(0.3333333333333333, 0.3333333333333333, 0.3333333333333333), mu=None, rate=0.1, \
+        GradientWeighting(preference=(0.3333333333333333, 0.3333333333333333, 0.3333333333333333), mu=None, rate=0.02, \
 eta=None, floor=0.1, prior=0.0, every=1)
     """
     if name not in WEIGHTINGS:

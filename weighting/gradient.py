@@ -84,7 +84,7 @@ class GradientWeighting(Weighting):
     mu: float | None = None
     """Smoothing of the paper's update (there 1e-5 or 1e-4), above 0; None makes the update free of scales."""
 
-    rate: float = 0.1
+    rate: float = 0.02
     """Size of the scale-free update: the exponent of an objective whose influence is the mean squared gradient norm."""
 
     eta: float | None = None

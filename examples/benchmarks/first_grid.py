@@ -39,9 +39,9 @@ class Settings:
     """Training steps per cell."""
     seeds: int = 3
     """Seeds per cell, from 0."""
-    lr: float = 5e-4
+    lr: float = 3e-4
     """Learning rate of all cells."""
-    prompts_per_step: int = 16
+    prompts_per_step: int = 8
     """Prompts per training step."""
     group_size: int = 8
     """Responses per prompt."""
@@ -76,6 +76,7 @@ def run_cell(agent_name: str, weighting: str, seed: int, settings: Settings) -> 
         lr=settings.lr,
         prompts_per_step=settings.prompts_per_step,
         group_size=settings.group_size,
+        gradient_responses=32,
         checkpoint_every=settings.steps,
         eval_every=10,
     )
@@ -120,7 +121,8 @@ def table(results: list[dict[str, Any]], settings: Settings) -> str:
         "",
         f"`python examples/benchmarks/first_grid.py`, {settings.steps} steps, {settings.prompts_per_step} prompts x "
         f"{settings.group_size} responses per step, learning rate {settings.lr:g}, {settings.seeds} seeds, equal "
-        f"preference, greedy answers to {settings.eval_prompts} test prompts, 2 CPU cores.",
+        f"preference, gradients compared on 32 responses, greedy answers to {settings.eval_prompts} test prompts, "
+        "2 CPU cores.",
         "",
         f"Hypervolume of the policy's test performance before and after; means over seeds, the smallest ratio "
         f"of any seed in the last column (goal: at least {GOAL}). Three seeds show that a cell learns; they do not "

@@ -149,7 +149,7 @@ def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch):
 
 def test_the_default_learning_rate_falls_with_the_size_of_the_model():
     sizes = [1e6, 135e6, 1.5e9, 7e9]
-    assert [default_learning_rate(int(size)) for size in sizes] == [5e-4, 1.9e-5, 3.8e-6, 1.4e-6]
+    assert [default_learning_rate(int(size)) for size in sizes] == [3e-4, 1.1e-5, 2.3e-6, 8.2e-7]
 
 
 @pytest.mark.parametrize(

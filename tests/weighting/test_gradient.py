@@ -104,7 +104,7 @@ def test_weights_above_the_floor_are_not_moved_by_it():
 
 
 def test_constant_influences_end_at_the_floor():
-    weighting = GradientWeighting(3, floor=0.05)
+    weighting = GradientWeighting(3, rate=0.1, floor=0.05)
     for _ in range(200):
         weighting.on_gradients(np.diag([3.0, 2.0, 1.0]), lr=1e-6)
     np.testing.assert_allclose(weighting.weights, [0.9, 0.05, 0.05])
