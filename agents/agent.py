@@ -6,7 +6,6 @@ Shapes: P prompts, G responses per prompt, B = P*G, K objectives.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.advantages import Algorithm, combined, conflict, per_objective, zero_variance_groups
-from paretune.agents.components import agent_settings, resolve_env, resolve_weighting
+from paretune.agents.components import agent_settings, resolve_env, resolve_policy, resolve_weighting
 from paretune.agents.display import Display
 from paretune.agents.evaluation import Evaluation, evaluate
 from paretune.agents.interrupt import stop_requests
 from paretune.agents.language_model import LanguageModelPolicy
-from paretune.agents.loading import load_policy
 from paretune.agents.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
 from paretune.agents.recorder import Recorder
 from paretune.agents.restoring import load_agent
@@ -31,14 +29,14 @@ from paretune.agents.run_folder import RunFolder
 from paretune.agents.sampler import TransformersSampler
 from paretune.agents.seeds import generator
 from paretune.agents.trackers import TrackerName
-from paretune.agents.updater import Updater, default_learning_rate, learning_rates
+from paretune.agents.updater import Updater, learning_rates
 from paretune.envs import Prompt, Split
 from paretune.weighting import GradientAnalyzer, ParetoArchive, Weighting
 
 Array = NDArray[np.float64]
 
-CHECKED_PROMPTS = 2000
-"""Training prompts that are checked against the model's context beforehand; later ones are when they are drawn."""
+CHECKED_PROMPTS = 500
+"""Training prompts, those with the most characters, that are checked against the model's context beforehand."""
 
 
 class Agent:
@@ -99,24 +97,15 @@ class Agent:
         """
         self.step = 0
         self.settings = agent_settings(settings)
-        if self.algorithm.group and self.settings.group_size < 2:
-            raise ValueError(
-                f"group_size: must be at least 2 for {self.algorithm.name}, which compares the responses of a group, "
-                f"got {self.settings.group_size}"
-            )
+        self._check_group_size()
         self.env = resolve_env(env, env_options)
         self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives)
         folder = None if out is None else RunFolder(out)
-        if folder is not None:
-            folder.check_free(overwrite)
+        self.recorder = Recorder(folder, display, tracker, overwrite=overwrite)
         validation_prompts = self._prompts("validation")
-        self.policy = (
-            policy
-            if isinstance(policy, LanguageModelPolicy)
-            else load_policy(policy, self.settings.device, self.settings.precision)
-        )
-        if self.settings.lr is None:
-            self.settings = replace(self.settings, lr=default_learning_rate(self.policy.parameters))
+        self.policy, self.settings = resolve_policy(policy, self.settings)
+        if folder is not None:
+            self.policy.check_savable()
         self.sampler = TransformersSampler(
             policy=self.policy,
             max_new_tokens=self.settings.max_new_tokens or self.env.max_tokens,
@@ -125,7 +114,8 @@ class Agent:
             stop=self.settings.stop,
             batch=self.settings.sample_batch,
         )
-        self.sampler.check_context(validation_prompts + self.env.prompts("train", CHECKED_PROMPTS))
+        longest = sorted(self.env.prompts("train"), key=lambda prompt: len(prompt.text))[-CHECKED_PROMPTS:]
+        self.sampler.check_context(validation_prompts + longest)
         self.updater = Updater(
             policy=self.policy,
             settings=self.settings,
@@ -137,7 +127,6 @@ class Agent:
         self.analyzer = GradientAnalyzer(self.policy.model, self.settings.gradient_parameters)
         self.archive = ParetoArchive(len(self.objectives))
         self.performances: dict[int, Array] = {}
-        self.recorder = Recorder(folder, display, tracker)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -233,8 +222,8 @@ class Agent:
         Raises:
             ValueError: If the folder already holds a run.
         """
-        RunFolder(folder).check_free()
-        Recorder(RunFolder(folder)).save(self)
+        metrics = [] if self.recorder.folder is None else self.recorder.folder.metrics()
+        Recorder(RunFolder(folder)).save(self, [line for line in metrics if line["step"] <= self.step])
 
     @classmethod
     def load(
@@ -286,6 +275,16 @@ class Agent:
     def _draw_prompts(self) -> list[Prompt]:
         rng = generator(self.settings.seed, self.step, "prompts")
         return self.env.sample_prompts(self.settings.prompts_per_step, rng)
+
+    def _check_group_size(self) -> None:
+        p, g = self.settings.prompts_per_step, self.settings.group_size
+        if self.algorithm.group and g < 2:
+            raise ValueError(
+                f"group_size: must be at least 2 for {self.algorithm.name}, which compares the responses of a group, "
+                f"got {g}"
+            )
+        if p * g < 2:
+            raise ValueError(f"prompts_per_step: must be at least 2 with group_size=1, to compare responses, got {p}")
 
     def _prompts(self, split: Split, limit: int | None = None) -> list[Prompt]:
         prompts = self.env.prompts(split, self.settings.eval_prompts if limit is None else limit)

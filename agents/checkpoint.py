@@ -38,7 +38,8 @@ def write_checkpoint(
         temporary.mkdir(parents=True)
         policy.save(temporary)
         save_file(_flat_optimizer_state(optimizer), temporary / OPTIMIZER)
-        checksums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
+        files = sorted(path for path in temporary.rglob("*") if path.is_file())
+        checksums = {path.relative_to(temporary).as_posix(): _checksum(path) for path in files}
         write_json(temporary / STATE, {**state, "checksums": checksums})
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
-from paretune.agents.settings import AgentSettings, check_settings
+from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.loading import load_policy, precision_name
+from paretune.agents.settings import AgentSettings, check_settings, default_learning_rate
 from paretune.envs import ResponseEnv, make_env
 from paretune.envs.suggest import unknown_name
 from paretune.weighting import Weighting, make_weighting
@@ -44,11 +48,28 @@ def env_config(env: ResponseEnv) -> dict[str, Any]:
     """Return what a settings file says of `env`; its id is empty where it cannot be made again from a file."""
     if env.spec is None:
         return {"env": "", "env_options": {}}
+    options = {name: str(value) if isinstance(value, PathLike) else value for name, value in env.spec.kwargs.items()}
     try:
-        json.dumps(env.spec.kwargs)
+        json.dumps(options)
     except TypeError:
         return {"env": "", "env_options": {}}
-    return {"env": env.spec.id, "env_options": dict(env.spec.kwargs)}
+    return {"env": env.spec.id, "env_options": options}
+
+
+def resolve_policy(
+    policy: str | Path | LanguageModelPolicy, settings: AgentSettings
+) -> tuple[LanguageModelPolicy, AgentSettings]:
+    """Return the policy that a name or an object stands for, and the settings with what follows from it.
+
+    A policy object keeps its device and precision, which the settings then tell.
+    """
+    if isinstance(policy, LanguageModelPolicy):
+        settings = replace(settings, device=str(policy.device), precision=precision_name(policy.precision))
+    else:
+        policy = load_policy(policy, settings.device, settings.precision)
+    if settings.lr is None:
+        settings = replace(settings, lr=default_learning_rate(policy.parameters))
+    return policy, settings
 
 
 def resolve_weighting(
@@ -93,6 +114,7 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     for name in values:
         if name not in known:
             raise ValueError(unknown_name("setting", name, known))
-    settings = AgentSettings(**{**values, "stop": tuple(values.get("stop", ()))})
+    stop = values.get("stop", ())
+    settings = AgentSettings(**{**values, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
     check_settings(settings)
     return settings

@@ -6,7 +6,7 @@ Shapes: N prompts, K objectives.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,5 +72,7 @@ def evaluate(
     if not prompts:
         raise ValueError("split: must hold at least one prompt, got an empty one")
     rollout = sampler.sample(prompts, rng, greedy=not sampled)
-    rewards = env.score(rollout.prompts, rollout.responses).astype(np.float64)
+    # Objectives that learn from training responses must not learn from an evaluation, of training prompts either.
+    held_out = [replace(prompt, split="validation") for prompt in prompts]
+    rewards = env.score(held_out, rollout.responses).astype(np.float64)
     return Evaluation(tuple(env.objectives), rewards, rollout.responses)

@@ -6,7 +6,7 @@ Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabul
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,11 @@ class LanguageModelPolicy:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.precision = precision
-        self._published_generation_config = model.generation_config
+        self._published_generation_config = _savable(model.generation_config)
         self.end_tokens = _end_tokens(model, tokenizer)
         if not self.end_tokens:
             raise ValueError(f"policy: the model and tokenizer of {name!r} must name an end token; neither does")
-        pad = tokenizer.pad_token_id
-        self.pad_token: int = self.end_tokens[0] if pad is None else pad
+        self.pad_token = self.end_tokens[0]  # masked everywhere; a tokenizer's own may lie outside of the vocabulary
         # generate() fills unset options from the model's own configuration: a bare one keeps the distribution pure.
         model.generation_config = GenerationConfig(eos_token_id=self.end_tokens, pad_token_id=self.pad_token)
 
@@ -116,6 +115,23 @@ class LanguageModelPolicy:
         frozen.model.requires_grad_(False)
         return frozen
 
+    def trained_parameters(self) -> list[str]:
+        """Return the names of the parameters that are trained."""
+        return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+
+    def train_only(self, names: Collection[str]) -> None:
+        """Train the parameters of these names and freeze the others."""
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in names)
+
+    def check_savable(self) -> None:
+        """Raise ValueError if checkpoints of the model could not be loaded again."""
+        if hasattr(self.model, "peft_config"):
+            raise ValueError(
+                f"policy: checkpoints must hold a whole model, but {self.name!r} has adapters on another one; merge "
+                "them (merge_and_unload) or train without a run folder"
+            )
+
     def save(self, folder: str | Path) -> None:
         """Write the model (safetensors) and tokenizer in Hugging Face format."""
         bare = self.model.generation_config
@@ -138,6 +154,15 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if enabled:
             logging.enable_progress_bar()
+
+
+def _savable(published: GenerationConfig | None) -> GenerationConfig | None:
+    """Return a generation configuration that transformers agrees to save: many that it loads break its own rules."""
+    config = copy.deepcopy(published)
+    if config is not None and not config.do_sample:
+        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
+            setattr(config, name, None)
+    return config
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -17,6 +17,8 @@ from paretune.envs.suggest import unknown_name
 EMBEDDED = {"tiny-math": Path(__file__).parent / "tiny_math"}
 """Models that come with the package."""
 
+FORMATS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def load_policy(name: str | Path, device: str = "auto", precision: Precision = "auto") -> LanguageModelPolicy:
     """Load a causal language model and its tokenizer; every name goes through the same code.
@@ -82,10 +84,14 @@ def pick_precision(name: Precision, device: torch.device) -> torch.dtype:
     if name == "auto":
         supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if supported else torch.float32
-    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if name not in formats:
-        raise ValueError(f"precision: must be auto or one of {sorted(formats)}, got {name!r}")
-    return formats[name]
+    if name not in FORMATS:
+        raise ValueError(f"precision: must be auto or one of {sorted(FORMATS)}, got {name!r}")
+    return FORMATS[name]
+
+
+def precision_name(precision: torch.dtype) -> Precision:
+    """Return the name that `pick_precision` knows a number format by."""
+    return "bfloat16" if precision == torch.bfloat16 else "float32"
 
 
 def _require_gguf() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from paretune.agents.metrics import Line
 from paretune.agents.pictures import draw_run
 from paretune.agents.run_folder import RunFolder
 from paretune.agents.state import config_of, state_of
-from paretune.agents.trackers import NoTracker, Tracker, TrackerName, make_tracker
+from paretune.agents.trackers import NoTracker, Tracker, TrackerName, check_tracker, make_tracker
 
 if TYPE_CHECKING:
     from paretune.agents.agent import Agent
@@ -36,11 +36,27 @@ class Recorder:
         folder: RunFolder | None,
         display: Display | None = None,
         tracker: TrackerName = "none",
+        *,
+        overwrite: bool = False,
         opened: bool = False,
     ) -> None:
-        """Remember where to write; nothing is written yet."""
+        """Remember where to write; nothing is written yet.
+
+        Args:
+            folder: The run folder; None writes nothing.
+            display: Shows the progress; None shows nothing.
+            tracker: Experiment tracker that gets the metrics as well.
+            overwrite: Replace a run that the folder already holds.
+            opened: The folder already holds this very run.
+
+        Raises:
+            ValueError: If the folder holds another run, or the tracker is not installed.
+        """
         self.folder = folder
         self.opened = opened
+        self._overwrite = overwrite
+        check_tracker(tracker)
+        self._check_free()
         self._display = display or SilentDisplay()
         self._tracker_name: TrackerName = tracker
         self._tracker: Tracker = NoTracker()
@@ -75,22 +91,24 @@ class Recorder:
         self._display.step(line)
         self._tracker.log(line)
 
-    def save(self, agent: Agent) -> None:
-        """Write the agent as it is to the folder, which holds no run yet."""
+    def save(self, agent: Agent, metrics: Sequence[Line]) -> None:
+        """Write the agent as it is, and the metrics that led to it, to the folder, which holds no run yet."""
         assert self.folder is not None
         with _readable_disk_errors(self.folder):
             self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
+            for line in metrics:
+                self.folder.append_metrics(line)
             self.folder.write_archive(agent.archive)
             self._checkpoint(self.folder, agent)
 
     def _open(self, folder: RunFolder, agent: Agent, config: dict[str, Any]) -> None:
         if not self.opened:
+            self._check_free()  # again: another agent may have begun a run there since
             folder.create(config)
-            if agent.updater.reference is not None:
-                with atomic_path(folder.reference_path) as temporary:
-                    agent.updater.reference.save(temporary)
             self.opened = True
+            self._write_reference(folder, agent)
             return
+        self._write_reference(folder, agent)
         last = folder.find_checkpoint()
         if last is not None and last != folder.checkpoint_path(agent.step):
             raise ValueError(
@@ -99,6 +117,15 @@ class Recorder:
             )
         write_json(folder.config_path, config)
         folder.forget_metrics_after(agent.step if agent.performances else -1)
+
+    def _check_free(self) -> None:
+        if self.folder is not None and not self.opened:
+            self.folder.check_free(self._overwrite)
+
+    def _write_reference(self, folder: RunFolder, agent: Agent) -> None:
+        if agent.updater.reference is not None and not folder.reference_path.exists():
+            with atomic_path(folder.reference_path) as temporary:
+                agent.updater.reference.save(temporary)
 
     def _write(self, folder: RunFolder, agent: Agent, line: Line) -> None:
         folder.append_metrics(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import gymnasium as gym
@@ -38,8 +39,11 @@ def load_agent(
         )
     path = run.find_checkpoint(checkpoint)
     state = None if path is None else read_state(path)  # a damaged checkpoint is found before anything long starts
-    policy = load_policy(path or config["policy"], device or config["device"], config["precision"])
-    policy.name = config.pop("policy")
+    name, device = config.pop("policy"), device or config["device"]
+    policy = load_policy(path or name, device, config["precision"])
+    policy.name = name
+    if state is not None:
+        policy.train_only(state["trained"])
     agent = kind(
         env or env_id,
         policy,
@@ -49,6 +53,8 @@ def load_agent(
         env_options=None if env else env_options,
         **config,
     )
+    # As the run has them, "auto" included, and not as they turned out here.
+    agent.settings = replace(agent.settings, device=device, precision=config["precision"])
     agent.recorder = Recorder(run, display, tracker, opened=True)
     if path is not None and state is not None:
         restore(agent, state)

@@ -13,6 +13,9 @@ from paretune.weighting import ParetoArchive
 
 PACKAGES = ("paretune", "torch", "transformers", "gymnasium", "mo-gymnasium", "pymoo", "math-verify")
 
+CONFIG_KEYS = {"env", "env_options", "agent", "policy", "weighting", "preference", "weighting_options", "steps", "seed"}
+"""Settings without which a run cannot be made again."""
+
 
 class RunFolder:
     """Where a run writes what it does.
@@ -81,9 +84,15 @@ class RunFolder:
         if not self.config_path.is_file():
             raise ValueError(f"run: {str(self.path)!r} must be the folder of a run, but it has no config.json")
         try:
-            return json.loads(self.config_path.read_text(encoding="utf-8"))
+            config = json.loads(self.config_path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"run: {str(self.config_path)!r} must be JSON, but it is damaged ({error})") from error
+        missing = CONFIG_KEYS - config.keys() if isinstance(config, dict) else CONFIG_KEYS
+        if missing:
+            raise ValueError(
+                f"run: {str(self.config_path)!r} must hold all settings of a run, but lacks {sorted(missing)}"
+            )
+        return config
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add a line to the metrics."""

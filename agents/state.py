@@ -31,6 +31,7 @@ def state_of(agent: Agent) -> dict[str, Any]:
         "weighting": agent.weighting.state_dict(),
         "archive": agent.archive.state_dict(),
         "env": agent.env.state_dict(),
+        "trained": agent.policy.trained_parameters(),
         "performances": {str(step): performance.tolist() for step, performance in agent.performances.items()},
     }
 

@@ -36,20 +36,10 @@ class AccelerateTracker:
     """Sends metrics through one of accelerate's trackers."""
 
     def __init__(self, name: str, folder: Path, config: dict[str, Any]) -> None:
-        """Start the tracker called `name` for the run in `folder`.
-
-        Raises:
-            ValueError: If the tracker is not installed.
-        """
+        """Start the tracker called `name` for the run in `folder`."""
         from accelerate import PartialState
-        from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-        available = [str(tracker) for tracker in get_available_trackers()]
-        if name not in available:
-            raise ValueError(
-                f"tracker: must be none or an installed one of accelerate's ({', '.join(available) or 'none is'}), "
-                f'got {name!r}; pip install "paretune[trackers]"'
-            )
         PartialState()
         tracker_class = LOGGER_TYPE_TO_CLASS[name]
         where = {"logging_dir": str(folder)} if tracker_class.requires_logging_directory else {}
@@ -65,6 +55,20 @@ class AccelerateTracker:
     def finish(self) -> None:
         """Send what is left and end the tracker's run."""
         self._tracker.finish()
+
+
+def check_tracker(name: TrackerName) -> None:
+    """Raise ValueError if the tracker called `name` is not installed."""
+    if name == "none":
+        return
+    from accelerate.tracking import get_available_trackers
+
+    available = [str(tracker) for tracker in get_available_trackers()]
+    if name not in available:
+        raise ValueError(
+            f"tracker: must be none or an installed one of accelerate's ({', '.join(available) or 'none is'}), "
+            f'got {name!r}; pip install "paretune[trackers]"'
+        )
 
 
 def make_tracker(name: TrackerName, folder: Path | None, config: dict[str, Any]) -> Tracker:

@@ -42,25 +42,14 @@ class UpdateStatistics:
     grad_norm: float
 
 
-def default_learning_rate(parameters: int) -> float:
-    """Return a peak learning rate that suits a model with this many parameters, to two digits.
-
-    The power -2/3 joins what works for the embedded model with what arXiv 2509.11452 uses for 8 B parameters.
-
-    Example:
-        >>> default_learning_rate(1_000_000), default_learning_rate(7_000_000_000)
-        (0.0003, 8.2e-07)
-    """
-    return float(f"{3e-4 * (parameters / 1e6) ** (-2 / 3):.2g}")
-
-
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
     """Return the learning rate as a function of the training step (from 0) for a run of `horizon` steps."""
     peak = settings.lr
     assert peak is not None
     nothing = torch.optim.SGD([torch.zeros(1)], lr=peak)
     name = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
-    schedule = get_scheduler(name, nothing, num_warmup_steps=settings.warmup, num_training_steps=horizon)
+    shape = {"power": 2.0, "lr_end": 0.0} if name == "polynomial" else None
+    schedule = get_scheduler(name, nothing, settings.warmup, horizon, scheduler_specific_kwargs=shape)
     factor = schedule.lr_lambdas[0]
     return lambda step: peak * factor(step)
 

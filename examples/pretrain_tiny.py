@@ -3,10 +3,10 @@
     python examples/pretrain_tiny.py --out agents/tiny_math
 
 A Llama of 0.9 M parameters that reads and writes single characters learns five ways of answering the training problems
-of paretune/Arithmetic-v0; `STYLES` shows them. Only two write their totals down, which makes the answer right; only two
-are clear, and the one way that is both is the longest. Which style a problem calls for shows softly in its wording
-(`style_shares`), so that the most likely answers are as mixed as sampled ones. Reinforcement learning can then trade
-accuracy, conciseness and clarity against each other from the first step on.
+of paretune/Arithmetic-v0; `STYLES` shows them. The two that write their totals down are right more often; only two
+are clear, and the one way that is both is the longest. A problem's wording makes one style likelier (`FAVOURITES`), so
+that the most likely answers are as mixed as sampled ones. Reinforcement learning can then trade accuracy, conciseness
+and clarity against each other from the first step on.
 
 Shapes: B demonstrations, T tokens.
 """
@@ -27,20 +27,14 @@ from rich.table import Table
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models
 from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    get_cosine_schedule_with_warmup,
-)
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.optimization import get_cosine_schedule_with_warmup
 
 from paretune.envs.arithmetic import ArithmeticEnv
 from paretune.envs.problems import OPERATIONS, Problem
 from paretune.envs.prompts import Prompt, Response
 
-# Outside ASCII, so that no text of ours can contain them.
-PAD, END, UNKNOWN = "␀", "␃", "�"
+PAD, END, UNKNOWN = "␀", "␃", "�"  # outside ASCII, so that no text of ours can contain them
 CONTEXT = 256
 IGNORE = -100  # label of prompt characters
 
@@ -68,8 +62,8 @@ class Settings:
 # --- Demonstrations ---
 
 
-def careful_steps(problem: Problem, rng: np.random.Generator) -> tuple[list[str], int]:
-    """Return the steps written out, such as ["12+7=19", "19-3=16"], and the answer; now and then one step is wrong."""
+def worked_steps(problem: Problem, rng: np.random.Generator) -> tuple[list[str], int]:
+    """Return a problem's steps, such as ["12+7=19", "19-3=16"], and the answer; now and then one step is wrong."""
     slip = rng.integers(len(problem.operations)) if rng.random() < SLIPS else None
     total, steps = problem.numbers[0], []
     for i, (sign, number) in enumerate(zip(problem.operations, problem.numbers[1:], strict=True)):
@@ -79,20 +73,15 @@ def careful_steps(problem: Problem, rng: np.random.Generator) -> tuple[list[str]
     return steps, total
 
 
-def head_answer(problem: Problem, rng: np.random.Generator) -> int:
-    """Return the answer without the steps; now and then it is wrong."""
-    return careful_steps(problem, rng)[1]
-
-
 def steps_style(problem: Problem, rng: np.random.Generator) -> str:
     r"""Numbered steps and a box, such as "1. 12+7=19\n2. 19-3=16\n\boxed{16}"."""
-    steps, answer = careful_steps(problem, rng)
+    steps, answer = worked_steps(problem, rng)
     return "".join(f"{i}. {step}\n" for i, step in enumerate(steps, start=1)) + rf"\boxed{{{answer}}}"
 
 
 def working_style(problem: Problem, rng: np.random.Generator) -> str:
     """Steps in a sentence, neither numbered nor boxed, such as "We have 12+7=19, 19-3=16."."""
-    return f"We have {', '.join(careful_steps(problem, rng)[0])}."
+    return f"We have {', '.join(worked_steps(problem, rng)[0])}."
 
 
 def plan_style(problem: Problem, rng: np.random.Generator) -> str:
@@ -103,12 +92,12 @@ def plan_style(problem: Problem, rng: np.random.Generator) -> str:
 
 def terse_style(problem: Problem, rng: np.random.Generator) -> str:
     r"""A box and nothing else, such as "\boxed{16}"."""
-    return rf"\boxed{{{head_answer(problem, rng)}}}"
+    return rf"\boxed{{{worked_steps(problem, rng)[1]}}}"
 
 
 def prose_style(problem: Problem, rng: np.random.Generator) -> str:
     """A sentence without a box, such as "It is 16."."""
-    return f"{rng.choice(['It is', 'The answer is'])} {head_answer(problem, rng)}."
+    return f"{rng.choice(['It is', 'The answer is'])} {worked_steps(problem, rng)[1]}."
 
 
 @dataclass(frozen=True)
@@ -128,7 +117,7 @@ STYLES = {
     "prose": Style(prose_style, 1.5, r"(It|The answer) is -?\d+\."),
 }
 OTHER = "another style"
-SLIPS = 0.15  # share of careful answers in which one step is wrong
+SLIPS = 0.15  # share of answers in which one step is wrong
 FAVOUR = 4.0  # added to the share of the favourite
 # Is it a story; is the first change "-"; is the last one? -> the style that is likelier than the others.
 FAVOURITES = {
@@ -145,8 +134,7 @@ FAVOURITES = {
 
 def demonstrate(problem: Problem, question: str, rng: np.random.Generator) -> str:
     """Return an answer to a problem worded as `question`, in a style drawn for it."""
-    signs = problem.operations
-    favourite = FAVOURITES[question[0].isalpha(), signs[0] == "-", signs[-1] == "-"]
+    favourite = FAVOURITES[question[0].isalpha(), problem.operations[0] == "-", problem.operations[-1] == "-"]
     shares = np.array([style.share + FAVOUR * (name == favourite) for name, style in STYLES.items()])
     return STYLES[rng.choice(list(STYLES), p=shares / shares.sum())].write(problem, rng)
 
@@ -172,6 +160,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Return an untrained model for `tokenizer`, with 0.87 M parameters."""
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
@@ -182,13 +171,10 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **ends,
     )
     model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=64
-    )
+    model.generation_config = GenerationConfig(max_new_tokens=64, **ends)
     return model
 
 
@@ -250,9 +236,8 @@ def respond(
 ) -> list[Response]:
     """Answer prompts, with samples at temperature 1 or with the most likely characters."""
     inputs = tokenizer([prompt.text for prompt in prompts], padding=True, return_tensors="pt")
-    tokens = model.generate(**inputs, **({"do_sample": True, "top_k": 0} if sample else {"do_sample": False}))[
-        :, inputs["input_ids"].shape[1] :
-    ]
+    options = {"do_sample": True, "top_k": 0} if sample else {"do_sample": False}
+    tokens = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]  # type: ignore[misc]
     lengths = (tokens != tokenizer.pad_token_id).sum(dim=1).tolist()
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
     return [Response(text, length) for text, length in zip(texts, lengths, strict=True)]
@@ -291,12 +276,10 @@ def main(settings: Settings) -> None:
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     formulas, env = ArithmeticEnv(word_problems=0), ArithmeticEnv()
-    tokenizer = make_tokenizer()
-    model = make_model(tokenizer)
+    model = make_model(tokenizer := make_tokenizer())
     console.print(f"{model.num_parameters():,} parameters, {settings.steps} steps of {settings.batch} demonstrations")
     optimizers = make_optimizers(model, settings.lr)
-    steps = (settings.steps // 20, settings.steps)
-    schedules = [get_cosine_schedule_with_warmup(optimizer, *steps) for optimizer in optimizers]
+    schedules = [get_cosine_schedule_with_warmup(part, settings.steps // 20, settings.steps) for part in optimizers]
     losses, start = [], time.monotonic()
     for step in range(1, settings.steps + 1):
         source = formulas if step <= settings.steps // 2 else env  # formulas are short, and teach the arithmetic
@@ -304,12 +287,12 @@ def main(settings: Settings) -> None:
         for part in (*optimizers, *schedules):
             part.step()
         if step % settings.report_every == 0 or step == settings.steps:
-            mean = np.mean(losses[-settings.report_every :])
-            console.print(f"step {step:5d}  loss {mean:.4f}  {time.monotonic() - start:6.0f} s")
+            loss = np.mean(losses[-settings.report_every :])
+            console.print(f"step {step:5d}  loss {loss:.4f}  {time.monotonic() - start:6.0f} s")
     save(model, tokenizer, settings.out)
-    console.print(f"saved in {settings.out}")
-    saved = LlamaForCausalLM.from_pretrained(settings.out)
-    console.print(evaluation(env, saved, tokenizer, env.prompts("validation", limit=settings.eval_prompts)))
+    model = LlamaForCausalLM.from_pretrained(settings.out)
+    table = evaluation(env, model, tokenizer, env.prompts("validation", limit=settings.eval_prompts))
+    console.print(f"saved in {settings.out}", table, sep="\n")
     env.close()
 
 

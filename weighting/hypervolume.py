@@ -130,8 +130,8 @@ class HypervolumeWeighting(Weighting):
         self._meta_reward = meta_reward(gain, self._scale_of_gains())
 
     def diagnostics(self) -> dict[str, float | list[float]]:
-        """The meta-reward in force, the gain it comes from, and the archive's hypervolume."""
-        return {"meta_reward": self._meta_reward, "gain": self._gain, "hypervolume": self.archive.hypervolume()}
+        """The meta-reward in force, and the gain it comes from."""
+        return {"meta_reward": self._meta_reward, "gain": self._gain}
 
     def state_dict(self) -> dict[str, Any]:
         """The archive, the meta-reward in force and the running mean of the gains."""

@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from paretune.agents import LanguageModelPolicy
-from paretune.envs import FunctionObjective, Prompt, ResponseEnv, Split
+from paretune.envs import FunctionObjective, Prompt, RelativeConciseness, ResponseEnv, Split
 
 ALPHABET = ["<pad>", "<eos>", "<unk>", *"abcdef", " ", "\n"]
 
@@ -49,6 +49,16 @@ def share_of(letter: str):
         return np.array([text.count(letter) / max(1, len(text)) for text in responses], dtype=np.float32)
 
     return share
+
+
+class LearningEnv(ResponseEnv):
+    """Be shorter than the mean so far, write the letter b: the first objective learns from training responses."""
+
+    def __init__(self) -> None:
+        super().__init__([RelativeConciseness(8), FunctionObjective("b", share_of("b"))], max_tokens=8)
+
+    def prompts(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        return [Prompt.from_question("cd" * (1 + i % 3), split=split) for i in range(6)][:limit]
 
 
 class LettersEnv(ResponseEnv):

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
-from paretune.agents import AGENTS, GRPO, RLOO, Agent, RunFolder
+from paretune.agents import AGENTS, GRPO, REINFORCE, RLOO, Agent, LanguageModelPolicy, RunFolder
 from paretune.agents.state import config_of
 from paretune.weighting import FixedWeighting, GradientWeighting, HypervolumeWeighting
 
-from .letters import LettersEnv, random_policy
+from .letters import LearningEnv, LettersEnv, random_policy
 
 QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 3e-2, "eval_every": 2, "checkpoint_every": 2}
 
@@ -162,6 +163,9 @@ def test_a_reference_is_kept_for_the_kl_term(tmp_path):
         ({"temperature": -1.0}, "temperature: must be"),
         ({"top_p": 0.0}, "top_p: must be above 0 and at most 1"),
         ({"prompts_per_step": 0}, "prompts_per_step: must be a whole number of at least 1"),
+        ({"temperature": None}, "temperature: must be a finite number above 0, got None"),
+        ({"lr": "1e-3"}, "lr: must be a finite number above 0, got '1e-3'"),
+        ({"stop": ["a", ""]}, "stop: must be strings that are not empty"),
         ({"minibatches": 99}, r"minibatches: must be at most prompts_per_step \* group_size = 16, got 99"),
         ({"schedule": "cosin"}, "unknown schedule 'cosin': did you mean 'cosine'"),
         ({"grup_size": 4}, "unknown setting 'grup_size': did you mean 'group_size'"),
@@ -179,6 +183,11 @@ def test_bad_settings_are_named_before_anything_starts(options, message):
         GRPO(LettersEnv(), **{"policy": "tiny-math", **QUICK, **options})
 
 
+def test_one_response_cannot_be_compared():
+    with pytest.raises(ValueError, match="prompts_per_step: must be at least 2 with group_size=1"):
+        agent(REINFORCE, prompts_per_step=1, group_size=1)
+
+
 def test_parts_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="validation split must hold at least one prompt"):
         GRPO(LettersEnv(prompts=0), random_policy(), **QUICK)
@@ -193,6 +202,57 @@ def test_parts_that_do_not_fit_are_refused(tmp_path):
         agent(out=tmp_path / "run")
     agent(out=tmp_path / "run", overwrite=True).train(2)
     assert RunFolder(tmp_path / "run").config()["steps"] == 2
+
+
+def test_a_refused_start_costs_nothing_already_there(tmp_path):
+    agent(out=tmp_path / "run").train(1)
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    with pytest.raises(ValueError, match="tracker: must be none or"):
+        agent(out=tmp_path / "run", overwrite=True, tracker="wandb")
+    first, second = agent(out=tmp_path / "new"), agent(out=tmp_path / "new")
+    first.train(1)
+    with pytest.raises(ValueError, match="already holds another run"):
+        second.train(1)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_evaluating_training_prompts_teaches_objectives_nothing():
+    made = GRPO(LearningEnv(), random_policy(), **QUICK)
+    made.train(1)
+    before = made.env.state_dict()
+    evaluation = made.assess("train")
+    assert made.env.state_dict() == before
+    assert evaluation.rewards[:, 0].max() < 1  # the absolute form
+
+
+def test_a_policy_object_keeps_its_device_and_precision(tmp_path):
+    policy = random_policy()
+    policy.precision = torch.bfloat16
+    made = GRPO(LettersEnv(), policy, out=tmp_path / "run", **QUICK)
+    made.train(1)
+    loaded = Agent.load(tmp_path / "run", env=LettersEnv())
+    assert loaded.policy.precision == torch.bfloat16
+    assert (loaded.settings.device, loaded.settings.precision) == ("cpu", "bfloat16")
+
+
+def test_adapters_are_trained_but_not_into_a_run_folder(tmp_path):
+    def adapted() -> LanguageModelPolicy:
+        policy = random_policy()
+        config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])
+        return LanguageModelPolicy(get_peft_model(policy.model, config), policy.tokenizer)
+
+    made = GRPO(LettersEnv(), adapted(), "gradient", gradient_parameters="lora", **QUICK)
+    assert made.train(1).steps == 1
+    assert all("lora_" in name for name in made.policy.trained_parameters())
+    with pytest.raises(ValueError, match="merge them"):
+        GRPO(LettersEnv(), adapted(), out=tmp_path / "run", **QUICK)
+
+
+def test_a_saved_agent_takes_its_metrics_along(tmp_path):
+    made = agent(out=tmp_path / "run")
+    made.train(2)
+    made.save(tmp_path / "copy")
+    assert RunFolder(tmp_path / "copy").metrics() == RunFolder(tmp_path / "run").metrics()
 
 
 def test_wrappers_that_batches_would_pass_by_are_refused():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from paretune.agents import LanguageModelPolicy, Tokens, TransformersSampler, load_policy
+from paretune.agents.checkpoint import read_state, write_checkpoint
 from paretune.envs import Prompt
 
 from .letters import ALPHABET, letter_tokenizer, random_policy
@@ -72,6 +73,20 @@ def test_a_saved_policy_loads_again(policy, tmp_path):
         torch.testing.assert_close(loaded.model.state_dict()[name], value, atol=0, rtol=0)
     assert loaded.end_tokens == policy.end_tokens
     assert not list(tmp_path.glob("*.bin")) and (tmp_path / "model.safetensors").exists()
+
+
+def test_a_model_saves_though_its_published_sampling_options_break_the_rules(policy, tmp_path):
+    policy.model.generation_config.temperature = 0.6
+    policy.model.generation_config.top_p = 0.9
+    LanguageModelPolicy(policy.model, policy.tokenizer).save(tmp_path)
+    assert load_policy(tmp_path, device="cpu").end_tokens == policy.end_tokens
+
+
+def test_several_chat_templates_are_saved(policy, tmp_path):
+    policy.tokenizer.chat_template = {"default": "a", "tool_use": "b"}
+    optimizer = torch.optim.AdamW(policy.model.parameters())
+    write_checkpoint(tmp_path / "c", policy, optimizer, {"step": 1})
+    assert read_state(tmp_path / "c") == {"step": 1}
 
 
 def test_the_reference_stays_while_the_policy_moves(policy):

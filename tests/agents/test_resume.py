@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from paretune.agents import GRPO, Agent, RunFolder
+from paretune.agents import GRPO, RLOO, Agent, RunFolder
 from paretune.agents import recorder as recorder_module
 
-from .letters import LettersEnv, random_policy
+from .letters import LearningEnv, LettersEnv, random_policy
 
 SETTINGS = {"prompts_per_step": 3, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 4, "kl": 0.01}
 SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2}
@@ -102,6 +103,56 @@ def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(tmp_path, whole,
     loaded = Agent.load(tmp_path / "cut", env=LettersEnv())
     loaded.train(10 - loaded.step)
     assert_same_run(whole, tmp_path / "cut")
+
+
+@pytest.mark.parametrize(
+    ("weighting", "settings"),
+    [
+        ("gradient", {"weighting_options": {"every": 2, "prior": 0.1}, "eval_sampled": True, "gradient_responses": 5}),
+        ("hypervolume", {"weighting_options": {"exact_paper": True}, "order": "normalise_first", "keep": "front"}),
+        ("fixed", {"minibatches": 3, "clip": 0.1, "schedule": "polynomial", "temperature": 0.8, "top_p": 0.9}),
+    ],
+)
+def test_resuming_is_exact_under_other_settings(tmp_path, weighting, settings):
+    options = {"prompts_per_step": 3, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 4, **settings}
+
+    def made(name: str) -> Agent:
+        return RLOO(LearningEnv(), random_policy(), weighting, out=tmp_path / name, **options)
+
+    made("whole").train(8)
+    cut = made("cut")
+    cut.recorder._display = StopAt(5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert cut.train(8).interrupted
+    loaded = Agent.load(tmp_path / "cut", env=LearningEnv())
+    loaded.train(3)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_frozen_parameters_stay_frozen(tmp_path):
+    policy = random_policy()
+    policy.train_only(["lm_head.weight", "model.norm.weight"])
+    made = GRPO(LettersEnv(), policy, prompts_per_step=2, group_size=2, lr=1e-2)
+    made.train(1)
+    made.save(tmp_path / "run")
+    loaded = Agent.load(tmp_path / "run", env=LettersEnv())
+    assert loaded.policy.trained_parameters() == policy.trained_parameters()
+    loaded.train(1)
+    made.train(1)
+    assert torch.equal(loaded.policy.model.lm_head.weight, made.policy.model.lm_head.weight)
+
+
+def test_the_reference_is_written_on_resuming_if_the_first_attempt_failed(tmp_path, monkeypatch):
+    def fail(*args) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = GRPO(
+        "paretune/Arithmetic-v0", out=tmp_path / "run", kl=0.1, prompts_per_step=2, group_size=2, eval_prompts=2
+    )
+    monkeypatch.setattr(made.updater.reference, "save", fail)
+    with pytest.raises(OSError, match="no space is left"):
+        made.train(1)
+    Agent.load(tmp_path / "run").train(1)
+    assert Agent.load(tmp_path / "run").updater.reference is not None
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_again(tmp_path):

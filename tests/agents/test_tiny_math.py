@@ -83,19 +83,24 @@ def test_answers_end_with_the_end_token(model: PreTrainedModel, tokenizer: Any) 
     assert max(response.tokens or 0 for response in answer(model, tokenizer, texts)) < 64
 
 
-@pytest.mark.parametrize("sample", [True, False])
-def test_objectives_start_in_the_middle_and_conflict(model: PreTrainedModel, tokenizer: Any, sample: bool) -> None:
+@pytest.mark.parametrize(("sample", "most"), [(True, 0.13), (False, 0.2)])
+def test_objectives_start_in_the_middle_and_all_styles_occur(
+    model: PreTrainedModel, tokenizer: Any, sample: bool, most: float
+) -> None:
     torch.manual_seed(0)
     env = ArithmeticEnv()
     prompts = env.prompts("validation")
-    responses = answer(model, tokenizer, [prompt.text for prompt in prompts], do_sample=sample, top_k=0)
-    rewards = env.score(prompts, responses)
+    options = {"do_sample": True, "top_k": 0} if sample else {"do_sample": False}
+    responses = answer(model, tokenizer, [prompt.text for prompt in prompts], **options)
+    accuracy, conciseness, clarity = env.score(prompts, responses).T
     env.close()
-    means = rewards.mean(axis=0)
-    assert np.all((means > 0.15) & (means < 0.85))
-    assert 0.03 < means.prod() < 0.13
+    assert 0.45 < accuracy.mean() < 0.9
+    assert 0.6 < conciseness.mean() < 0.75
+    assert 0.2 < clarity.mean() < 0.4
+    assert 0.03 < accuracy.mean() * conciseness.mean() * clarity.mean() < most
     worked = np.array(["=" in response for response in responses])
-    assert rewards[worked, 0].mean() > 0.7 > 0.6 > rewards[~worked, 0].mean()
-    assert np.corrcoef(rewards[:, 1], rewards[:, 2])[0, 1] < -0.5
-    for start in ("1. ", "We have", "\\boxed", "It is"):
-        assert any(response.startswith(start) for response in responses)
+    assert accuracy[worked].mean() > accuracy[~worked].mean() + 0.15
+    assert conciseness[worked].mean() < conciseness[~worked].mean() - 0.1
+    assert np.corrcoef(conciseness, clarity)[0, 1] < -0.5
+    starts = ["1. ", "We have", "\\boxed", "It is"] + ["The answer"] * sample
+    assert all(any(response.startswith(start) for response in responses) for start in starts)

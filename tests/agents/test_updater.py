@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from paretune.agents import AgentSettings, LanguageModelPolicy, Tokens, TransformersSampler
-from paretune.agents.updater import Updater, default_learning_rate, learning_rates
+from paretune.agents.settings import default_learning_rate
+from paretune.agents.updater import Updater, learning_rates
 from paretune.envs import Prompt
 from paretune.weighting import GradientAnalyzer
 
@@ -158,7 +159,7 @@ def test_the_default_learning_rate_falls_with_the_size_of_the_model():
         ("constant", [0, 0.5, 1, 1, 1, 1]),
         ("linear", [0, 0.5, 1, 0.75, 0.5, 0.25]),
         ("cosine", [0, 0.5, 1, 0.8536, 0.5, 0.1464]),
-        ("polynomial", [0, 0.5, 1, 0.75, 0.5, 0.25]),
+        ("polynomial", [0, 0.5, 1, 0.5625, 0.25, 0.0625]),
     ],
 )
 def test_learning_rates(schedule, expected):

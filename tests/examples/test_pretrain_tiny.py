@@ -28,22 +28,12 @@ def script() -> SimpleNamespace:
 
 def test_worked_steps_are_right_but_for_the_slips(script: SimpleNamespace) -> None:
     problem, rng = Problem((12, 7, 3), "+-"), np.random.default_rng(0)
-    drawn = [script.careful_steps(problem, rng) for _ in range(2000)]
+    drawn = [script.worked_steps(problem, rng) for _ in range(2000)]
     assert sum(answer == 16 for _, answer in drawn) / 2000 == pytest.approx(1 - script.SLIPS, abs=0.03)
     assert {answer for _, answer in drawn} == {16, 17, 18, 26}
     assert (["12+7=19", "19-3=16"], 16) in drawn
     assert (["12+7=20", "20-3=17"], 17) in drawn
     assert (["12+7=19", "19-3=18"], 18) in drawn
-
-
-@pytest.mark.parametrize(
-    ("numbers", "operations", "answer"),
-    [((12, 7, 3), "+-", 16), ((12, 7, 5), "+-", 14), ((12, 7, 6), "+-", 19), ((3, 9, 20), "++", 12)],
-)
-def test_hasty_answers_lose_a_large_last_number(
-    script: SimpleNamespace, numbers: tuple[int, ...], operations: str, answer: int
-) -> None:
-    assert script.hasty_answer(Problem(numbers, operations)) == answer
 
 
 def test_styles_read_as_documented(script: SimpleNamespace) -> None:
@@ -52,14 +42,14 @@ def test_styles_read_as_documented(script: SimpleNamespace) -> None:
     assert "1. 12+7=19\n2. 19-3=16\n\\boxed{16}" in texts["steps"]
     assert "1. 12+7=20\n2. 20-3=17\n\\boxed{17}" in texts["steps"]
     assert "We have 12+7=19, 19-3=16." in texts["working"]
-    assert texts["plan"] == {"1. +7\n2. -3\n\\boxed{16}"}
-    assert texts["terse"] == {"\\boxed{16}"}
-    assert texts["prose"] == {"It is 16.", "The answer is 16."}
+    assert "1. +7\n2. -3\n\\boxed{16}" in texts["plan"]
+    assert "\\boxed{16}" in texts["terse"]
+    assert {"It is 16.", "The answer is 16.", "It is 17."} <= texts["prose"]
     assert all(script.style_of(text) == style for style, written in texts.items() for text in written)
     assert script.style_of("12+7-3 is 16") == script.OTHER
 
 
-def test_styles_of_demonstrations_conflict(script: SimpleNamespace) -> None:
+def test_short_styles_are_unclear_and_clear_ones_long(script: SimpleNamespace) -> None:
     env, rng = ArithmeticEnv(), np.random.default_rng(0)
     problems = env.sample_problems(3000, rng)
     questions = [env.word(problem, rng) for problem in problems]
@@ -71,9 +61,7 @@ def test_styles_of_demonstrations_conflict(script: SimpleNamespace) -> None:
         {style: rewards[styles == style, k].mean() for style in script.STYLES} for k in range(3)
     )
     assert set(styles) == set(script.STYLES)
-    assert min(accuracy["steps"], accuracy["working"]) > 0.8
-    assert 0.2 < min(accuracy[style] for style in ("plan", "terse", "prose"))
-    assert max(accuracy[style] for style in ("plan", "terse", "prose")) < 0.55
+    assert all(0.75 < mean < 0.95 for mean in accuracy.values())
     assert conciseness["steps"] < conciseness["plan"] < conciseness["terse"]
     assert conciseness["steps"] < conciseness["working"] < conciseness["terse"]
     assert {style for style in script.STYLES if clarity[style] == 1} == {"steps", "plan"}
