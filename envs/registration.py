@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import gymnasium as gym
 import mo_gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
+from typeguard import TypeCheckError, check_type
 
 from paretune.envs.suggest import unknown_name
 
@@ -58,7 +59,8 @@ def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
         The environment.
 
     Raises:
-        ValueError: If there is no such environment or option, with the nearest names, or a needed option is missing.
+        ValueError: If there is no such environment or option, with the nearest names, a needed option is missing, or
+            one is of the wrong type.
 
     Example:
         >>> make_env("paretune/Arithmetic-v0", max_tokens=32).max_tokens
@@ -70,6 +72,8 @@ def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
         for name in options:
             if name not in parameters:
                 raise ValueError(f"{spec.id}: {unknown_name('option', name, parameters)}")
+    if spec.namespace == NAMESPACE:
+        _check_types(spec.id, options, get_type_hints(_creator(spec).__init__))
     given = spec.kwargs | options
     missing = [
         name
@@ -82,6 +86,14 @@ def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
         raise ValueError(f"{spec.id} needs the option {missing[0]}")
     env: gym.Env[Any, Any] = mo_gymnasium.make(spec.id, **options).unwrapped
     return env
+
+
+def _check_types(env_id: str, options: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        try:
+            check_type(value, hints.get(name, Any))
+        except TypeCheckError as error:
+            raise ValueError(f"{env_id}: option {name!r} is of the wrong type: {value!r} ({error})") from None
 
 
 def list_envs() -> list[EnvInfo]:

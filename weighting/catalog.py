@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_type_hints
+
+from typeguard import TypeCheckError, check_type
 
 from paretune.weighting.base import Weighting
 from paretune.weighting.fixed import FixedWeighting
@@ -28,7 +30,7 @@ def make_weighting(name: str, preference: Preference, **options: Any) -> Weighti
         **options: The strategy's other fields.
 
     Raises:
-        ValueError: If the name or an option is unknown, or a value is out of range.
+        ValueError: If the name or an option is unknown, or a value is of the wrong type or out of range.
 
     Example:
         >>> make_weighting("gradient", 3, floor=0.1)
@@ -42,6 +44,11 @@ eta=None, floor=0.1, prior=0.0, every=1)
     for option in options:
         if option not in valid:
             raise ValueError(f"unknown option {option!r} of weighting {name!r}; {_suggest(option, valid)}")
+        try:
+            check_type(options[option], get_type_hints(strategy)[option])
+        except TypeCheckError as error:
+            value = options[option]
+            raise ValueError(f"{option} of weighting {name!r} is of the wrong type: {value!r} ({error})") from None
     return strategy(preference, **options)  # type: ignore[call-arg]
 
 

@@ -90,3 +90,9 @@ def test_list_envs() -> None:
     assert arithmetic.objectives == make_env("paretune/Arithmetic-v0").objectives
     assert arithmetic.options["split"] == "train"
     assert next(iter(infos["paretune/Math-v0"].options)) == "dataset"
+
+
+@pytest.mark.parametrize("option", ["terms", "word_problems", "max_tokens"])
+def test_an_option_of_the_wrong_type_is_named(option):
+    with pytest.raises(ValueError, match=rf"paretune/Arithmetic-v0: option '{option}' is of the wrong type: 'abc'"):
+        make_env("paretune/Arithmetic-v0", **{option: "abc"})

@@ -147,3 +147,11 @@ def test_an_unknown_attribute_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="Analyser"):
         paretune.weighting.GradientAnalyser  # noqa: B018 - the access is what is tested
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("hypervolume", "gain_scale"), ("gradient", "floor"), ("gradient", "every")]
+)
+def test_an_option_of_the_wrong_type_is_named(name, option):
+    with pytest.raises(ValueError, match=f"{option} of weighting '{name}' is of the wrong type: 'abc'"):
+        make_weighting(name, 2, **{option: "abc"})
