@@ -36,15 +36,15 @@ class Settings:
     """Folder with train.parquet, val.parquet and test.parquet."""
     out: Path = Path("runs/smollm2-math500")
     """Folder for the runs, one per weighting."""
-    steps: int = 3
+    steps: int = 2
     """GRPO steps per weighting."""
-    max_tokens: int = 192
+    max_tokens: int = 128
     """Longest response in tokens."""
-    prompts_per_step: int = 4
+    prompts_per_step: int = 2
     """Prompts per step."""
     group_size: int = 4
     """Responses per prompt."""
-    eval_prompts: int = 8
+    eval_prompts: int = 4
     """Prompts per validation."""
 
 
@@ -71,10 +71,10 @@ def main(settings: Settings) -> None:
             prompts_per_step=settings.prompts_per_step,
             group_size=settings.group_size,
             lr=1e-5,
-            eval_every=settings.steps,
+            eval_every=1,  # the hypervolume-guided weights move when the validation has moved
             eval_prompts=settings.eval_prompts,
             tokens_per_batch=2048,
-            gradient_responses=4,
+            gradient_responses=4,  # each response keeps a forward pass of 135 M parameters in memory
             checkpoint_every=1000,
         )
         start = time.perf_counter()
