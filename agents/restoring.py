@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import gymnasium as gym
@@ -12,11 +12,15 @@ from paretune.agents.display import Display
 from paretune.agents.loading import load_policy
 from paretune.agents.recorder import Recorder
 from paretune.agents.run_folder import RunFolder
+from paretune.agents.settings import AgentSettings
 from paretune.agents.state import restore
 from paretune.agents.trackers import TrackerName
 
 if TYPE_CHECKING:
     from paretune.agents.agent import Agent
+
+NEEDED = {field.name for field in fields(AgentSettings)} | {"env", "env_options", "agent", "policy", "steps"}
+NEEDED |= {"weighting", "preference", "weighting_options"}
 
 
 def load_agent(
@@ -30,6 +34,8 @@ def load_agent(
 ) -> Agent:
     """Return the agent of a run at one of its checkpoints; see `Agent.load`, which this is."""
     config = run.config()
+    if missing := NEEDED - config.keys():
+        raise ValueError(f"run: {str(run.config_path)!r} must hold all settings of a run, but lacks {sorted(missing)}")
     del config["steps"]
     kind = _kind(base, config.pop("agent"))
     env_id, env_options = config.pop("env"), config.pop("env_options")

@@ -171,6 +171,12 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_again(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_settings_that_are_missing_are_named(tmp_path):
+    RunFolder(tmp_path / "run").create({"agent": "grpo", "steps": 3})
+    with pytest.raises(ValueError, match=r"must hold all settings of a run, but lacks \['checkpoint_every', 'clip'"):
+        Agent.load(tmp_path / "run")
+
+
 def test_training_on_from_an_earlier_checkpoint_needs_a_folder_of_its_own(tmp_path):
     made = GRPO(LettersEnv(), random_policy(), out=tmp_path / "run", **SETTINGS | {"keep": "all"})
     made.train(5)

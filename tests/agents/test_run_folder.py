@@ -55,7 +55,8 @@ def test_a_folder_that_is_no_run_or_a_file_is_refused(tmp_path, run):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="must be a folder"):
         RunFolder(tmp_path / "file").check_free()
-    with pytest.raises(ValueError, match=r"must hold all settings of a run, but lacks \['agent', 'env'"):
+    run.config_path.write_text("[1]")
+    with pytest.raises(ValueError, match="must hold settings by name, got list"):
         run.config()
     run.config_path.write_text('{"steps": ')
     with pytest.raises(ValueError, match="is damaged"):
