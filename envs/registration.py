@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import gymnasium as gym
@@ -116,8 +117,9 @@ def _find_spec(env_id: str) -> EnvSpec:
         except ImportError as error:
             raise ValueError(f"environment {env_id!r}: module {module!r} cannot be imported: {error}") from error
     if name not in gym.registry:
-        ours_first = sorted(gym.registry, key=lambda env_id: gym.registry[env_id].namespace != NAMESPACE)
-        raise ValueError(unknown_name("environment", name, ours_first))
+        ours = [env_id for env_id, spec in gym.registry.items() if spec.namespace == NAMESPACE]
+        others = get_close_matches(name, gym.registry)
+        raise ValueError(unknown_name("environment", name, dict.fromkeys([*ours, *others])))
     return gym.registry[name]
 
 
