@@ -22,8 +22,10 @@ def run(tmp_path: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_the_grid_runs_small_and_keeps_finished_cells(tmp_path):
     done = run(tmp_path)
-    assert done.returncode == 1, done.stderr  # one step reaches no goal, and the exit code says so
     record = json.loads((tmp_path / "out" / "first_grid.json").read_text())
+    ratios = [result["hypervolume_after"] / result["hypervolume_before"] for result in record["results"]]
+    missed = min(ratios) < 1.5
+    assert done.returncode == missed, done.stderr
     cells = {(result["agent"], result["weighting"]) for result in record["results"]}
     assert len(cells) == len(record["results"]) == 9
     page = (tmp_path / "out" / "first_grid.md").read_text()
@@ -32,5 +34,5 @@ def test_the_grid_runs_small_and_keeps_finished_cells(tmp_path):
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.jsonl")}
     assert len(before) == 9
-    assert run(tmp_path).returncode == 1
+    assert run(tmp_path).returncode == missed
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.jsonl")}
