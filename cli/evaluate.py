@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from transformers.utils.logging import disable_progress_bar
 
 from paretune.agents import Agent, Evaluation
 from paretune.cli.tables import format_table
@@ -47,7 +46,6 @@ def run(words: Sequence[str]) -> int:
     settings = tyro.cli(EvaluateSettings, prog="paretune evaluate", args=list(words))
     if settings.prompts is not None and settings.prompts < 1:
         raise ValueError(f"prompts: must be at least 1, got {settings.prompts}")
-    disable_progress_bar()
     agent = Agent.load(settings.folder, settings.checkpoint, device=settings.device)
     evaluation = agent.assess(settings.split, settings.prompts, settings.sampled)
     if settings.json:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from transformers.utils.logging import disable_progress_bar
-
 from paretune.agents import Agent, TrainResult, agent_class
 from paretune.agents.display import make_display
 from paretune.cli.main import DONE, INTERRUPTED
@@ -24,7 +22,6 @@ def run(words: Sequence[str]) -> int:
         ValueError: If a setting is wrong.
     """
     settings = read_settings(words)
-    disable_progress_bar()  # those of loading and saving, beside ours
     agent = resumed_agent(settings) if settings.resume else new_agent(settings)
     remaining = settings.steps - agent.step
     if remaining < 1:

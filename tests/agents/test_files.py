@@ -50,3 +50,4 @@ def test_json_must_be_readable_by_others(tmp_path):
 
 def test_removing_nothing_is_fine(tmp_path):
     remove(tmp_path / "nothing")
+    assert not list(tmp_path.iterdir())
