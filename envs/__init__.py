@@ -5,12 +5,15 @@ from paretune.envs.arithmetic import ArithmeticEnv
 from paretune.envs.clarity import Clarity
 from paretune.envs.combine import FunctionObjective, Gated, Product, WeightedSum, as_objective
 from paretune.envs.conciseness import Conciseness, RelativeConciseness
+from paretune.envs.deceptive import DeceptiveEnv
 from paretune.envs.math_dataset import MathEnv
 from paretune.envs.objectives import Objective, Scores
 from paretune.envs.prompts import SPLITS, Message, Prompt, Response, Split, as_prompts
 from paretune.envs.registration import EnvInfo, list_envs, make_env, register_envs
 from paretune.envs.response import ResponseEnv
 from paretune.envs.spaces import UnicodeText
+from paretune.envs.style import StyleEnv
+from paretune.envs.token_env import TokenEnv
 
 __all__ = [
     "SPLITS",
@@ -18,6 +21,7 @@ __all__ = [
     "ArithmeticEnv",
     "Clarity",
     "Conciseness",
+    "DeceptiveEnv",
     "EnvInfo",
     "FunctionObjective",
     "Gated",
@@ -31,6 +35,8 @@ __all__ = [
     "ResponseEnv",
     "Scores",
     "Split",
+    "StyleEnv",
+    "TokenEnv",
     "UnicodeText",
     "WeightedSum",
     "as_objective",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
@@ -17,11 +17,50 @@ from typeguard import TypeCheckError, check_type
 from paretune.envs.suggest import unknown_name
 
 NAMESPACE = "paretune"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How an id is registered.
+
+    Attributes:
+        entry_point: The environment's class.
+        summary: One line about it; empty takes that of the class.
+        options: Options that differ from the class's own defaults.
+        objectives: The names of the objectives that it has by default; empty takes those of the class.
+    """
+
+    entry_point: str
+    summary: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+
+
+STYLE = "paretune.envs.style:StyleEnv"
 ENVS = {
-    "paretune/Arithmetic-v0": "paretune.envs.arithmetic:ArithmeticEnv",
-    "paretune/Math-v0": "paretune.envs.math_dataset:MathEnv",
+    "paretune/Arithmetic-v0": Entry("paretune.envs.arithmetic:ArithmeticEnv"),
+    "paretune/Math-v0": Entry("paretune.envs.math_dataset:MathEnv"),
+    "paretune/TokenConvex-v0": Entry(
+        STYLE, "Token by token; a convex front.", {"vocabulary": 16, "length": 10, "shape": "convex"}
+    ),
+    "paretune/TokenConcave-v0": Entry(
+        STYLE,
+        "Token by token; a concave front, of which fixed linear weights reach only the ends.",
+        {"vocabulary": 16, "length": 10, "shape": "concave"},
+    ),
+    "paretune/TokenDisconnected-v0": Entry(
+        STYLE, "Token by token; a front in three pieces.", {"vocabulary": 24, "length": 10, "shape": "disconnected"}
+    ),
+    "paretune/TokenThree-v0": Entry(
+        STYLE,
+        "Token by token; three objectives, a convex front.",
+        {"vocabulary": 21, "length": 10, "objectives": 3, "shape": "convex"},
+        ("style_0", "style_1", "style_2"),
+    ),
+    "paretune/TokenDeceptive-v0": Entry("paretune.envs.deceptive:DeceptiveEnv"),
+    "paretune/Token-v0": Entry(STYLE, "Token by token; any size and shape of front."),
 }
-"""Entry points by id."""
+"""What is registered, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +83,9 @@ class EnvInfo:
 
 def register_envs() -> None:
     """Register the environments with Gymnasium, unless they are registered already."""
-    for env_id, entry_point in ENVS.items():
+    for env_id, entry in ENVS.items():
         if env_id not in gym.registry:
-            gym.register(env_id, entry_point=entry_point)
+            gym.register(env_id, entry_point=entry.entry_point, kwargs=dict(entry.options))
 
 
 def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
@@ -104,9 +143,10 @@ def list_envs() -> list[EnvInfo]:
 
 def _info(spec: EnvSpec) -> EnvInfo:
     creator = _creator(spec)
-    summary = (inspect.getdoc(creator) or "").partition("\n")[0]
-    options = {name: parameter.default for name, parameter in _options(creator).items()}
-    return EnvInfo(spec.id, summary, getattr(creator, "default_objectives", ()), options)
+    entry = ENVS.get(spec.id, Entry(""))
+    summary = entry.summary or (inspect.getdoc(creator) or "").partition("\n")[0]
+    options = {name: spec.kwargs.get(name, parameter.default) for name, parameter in _options(creator).items()}
+    return EnvInfo(spec.id, summary, entry.objectives or getattr(creator, "default_objectives", ()), options)
 
 
 def _find_spec(env_id: str) -> EnvSpec:

@@ -84,12 +84,14 @@ def test_make_env_refuses(env_id: str, options: dict[str, Any], message: str) ->
 
 def test_list_envs() -> None:
     infos = {info.id: info for info in list_envs()}
-    assert set(infos) == {"paretune/Arithmetic-v0", "paretune/Math-v0"}
+    assert {"paretune/Arithmetic-v0", "paretune/Math-v0", "paretune/TokenConcave-v0"} <= set(infos)
     assert all(info.summary.endswith(".") and "\n" not in info.summary for info in infos.values())
     arithmetic = infos["paretune/Arithmetic-v0"]
     assert arithmetic.objectives == make_env("paretune/Arithmetic-v0").objectives
     assert arithmetic.options["split"] == "train"
     assert next(iter(infos["paretune/Math-v0"].options)) == "dataset"
+    assert infos["paretune/TokenThree-v0"].options["objectives"] == 3
+    assert infos["paretune/TokenThree-v0"].objectives == make_env("paretune/TokenThree-v0").objectives
 
 
 @pytest.mark.parametrize("option", ["terms", "word_problems", "max_tokens"])
