@@ -8,6 +8,12 @@ are clear, and the one way that is both is the longest. A problem's wording make
 that the most likely answers are as mixed as sampled ones. Reinforcement learning can then trade accuracy, conciseness
 and clarity against each other from the first step on.
 
+The embedded model is that of seed 0; seed 1 came out alike. On 256 validation prompts, sampled and most likely answers:
+
+    seed  accuracy    conciseness  clarity     mean product of the three
+    0     .570 .863   .692 .667    .266 .309   .105 .178
+    1     .562 .828   .699 .673    .270 .301   .106 .168
+
 Shapes: B demonstrations, T tokens.
 """
 
