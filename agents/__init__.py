@@ -6,6 +6,8 @@ from paretune.agents.algorithms import AGENTS, GRPO, REINFORCE, RLOO, agent_clas
 from paretune.agents.evaluation import Evaluation
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.loading import load_policy
+from paretune.agents.network import NetworkConfig, NetworkPolicy
+from paretune.agents.policy import Policy
 from paretune.agents.result import TrainResult
 from paretune.agents.rollout import Rollout, Tokens
 from paretune.agents.run_folder import RunFolder
@@ -22,6 +24,9 @@ __all__ = [
     "Algorithm",
     "Evaluation",
     "LanguageModelPolicy",
+    "NetworkConfig",
+    "NetworkPolicy",
+    "Policy",
     "Rollout",
     "RunFolder",
     "Sampler",

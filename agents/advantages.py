@@ -1,6 +1,7 @@
-"""From vector rewards to one advantage per response.
+"""From vector rewards to advantages.
 
-Shapes: P prompts, G responses per prompt, K objectives. All arithmetic is float64, so that equal rewards give
+Shapes: P prompts, G responses per prompt, T decisions of a response that are judged separately (1 if all share its
+reward), K objectives. All arithmetic is float64, so that equal rewards give
 advantages of exactly zero.
 """
 
@@ -67,47 +68,53 @@ def grpo(rewards: Array) -> Array:
     return _centred(rewards) / (rewards.std(axis=1, ddof=1, keepdims=True) + EPSILON)
 
 
-def per_objective(rewards: Array, algorithm: Algorithm, order: Order) -> Array:
-    """Return each objective's own advantages (P, G, K).
+def per_objective(credit: Array, algorithm: Algorithm, order: Order) -> Array:
+    """Return each objective's own advantages, of the shape of `credit`.
 
     With "normalise_first" they are in standard deviations of the objective: within the group or over the batch,
     wherever the algorithm compares.
+
+    Args:
+        credit: What decisions are judged by, (P, G, K) or (P, G, T, K); they are compared at the same t.
+        algorithm: Gives the advantage function.
+        order: Order of weighing and normalising.
     """
-    rewards = np.asarray(rewards, dtype=np.float64)
-    advantages = np.stack([algorithm.advantage(rewards_PG) for rewards_PG in np.moveaxis(rewards, 2, 0)], axis=2)
+    credit = np.asarray(credit, dtype=np.float64)
+    advantages = _of_each_slice(algorithm.advantage, credit)
     if order == "weigh_first" or algorithm.normalises:
         return advantages
-    return advantages / (rewards.std(axis=1 if algorithm.group else (0, 1), ddof=1, keepdims=True) + EPSILON)
+    return advantages / (credit.std(axis=1 if algorithm.group else (0, 1), ddof=1, keepdims=True) + EPSILON)
 
 
 def combined(
-    rewards: Array,
+    credit: Array,
     direction: Array,
     scale: float,
     algorithm: Algorithm,
     order: Order = "weigh_first",
     scale_rewards: bool = False,
 ) -> Array:
-    """Return the advantages (P, G) that the policy is trained with.
+    """Return the advantages (P, G), or (P, G, T), that the policy is trained with.
 
         weigh_first:      A = scale * advantage(sum_k w_k r_k)
         normalise_first:  A = scale * batch_normalised(sum_k w_k advantage_k(r_k))    GDPO, arXiv 2601.05242
 
     Args:
-        rewards: Vector rewards (P, G, K).
+        credit: What decisions are judged by: the rewards r of responses (P, G, K), or (P, G, T, K).
         direction: Weights w (K,) that sum to 1.
         scale: The weights' sum. It multiplies behind every normalisation: before one it would cancel.
         algorithm: Gives the advantage function.
         order: Order of weighing and normalising.
         scale_rewards: Multiply the rewards by `scale` instead, before anything else, as arXiv 2509.11452 publishes it.
     """
-    rewards = np.asarray(rewards, dtype=np.float64)
+    credit = np.asarray(credit, dtype=np.float64)
     if scale_rewards:
-        rewards, scale = rewards * scale, 1.0
+        credit, scale = credit * scale, 1.0
     if order == "weigh_first":
-        return scale * algorithm.advantage(rewards @ direction)
-    weighed = per_objective(rewards, algorithm, order) @ direction
-    return scale * (weighed - weighed.mean()) / (weighed.std(ddof=1) + EPSILON)
+        return scale * _of_each_slice(algorithm.advantage, credit @ direction)
+    weighed = per_objective(credit, algorithm, order) @ direction
+    mean, std = weighed.mean(axis=(0, 1), keepdims=True), weighed.std(axis=(0, 1), ddof=1, keepdims=True)
+    return scale * (weighed - mean) / (std + EPSILON)
 
 
 def zero_variance_groups(rewards: Array) -> float:
@@ -116,9 +123,9 @@ def zero_variance_groups(rewards: Array) -> float:
 
 
 def conflict(advantages: Array, direction: Array) -> float:
-    """Return how much of the objectives' weighed advantages (P, G, K) cancels, in [0, 1].
+    """Return how much of the objectives' weighed advantages (..., K) cancels, in [0, 1].
 
-    1 - sum |sum_k w_k A_k| / sum sum_k |w_k A_k|, sums over responses: 0 where all objectives agree on every response.
+    1 - sum |sum_k w_k A_k| / sum sum_k |w_k A_k|, sums over decisions: 0 where all objectives agree on each.
     """
     weighed = advantages * direction
     total = np.abs(weighed).sum()
@@ -128,3 +135,9 @@ def conflict(advantages: Array, direction: Array) -> float:
 def _centred(rewards: Array) -> Array:
     centred = rewards - rewards.mean(axis=1, keepdims=True)
     return np.where(np.ptp(rewards, axis=1, keepdims=True) == 0, 0.0, centred)
+
+
+def _of_each_slice(function: Callable[[Array], Array], values: Array) -> Array:
+    """Apply a function of (P, G) to each slice of (P, G, ...)."""
+    slices = values.reshape(*values.shape[:2], -1)
+    return np.stack([function(slice_PG) for slice_PG in np.moveaxis(slices, 2, 0)], axis=2).reshape(values.shape)

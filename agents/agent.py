@@ -1,6 +1,7 @@
 """The agent: an environment, a policy and a weighting, and the loop that trains.
 
-Shapes: P prompts, G responses per prompt, B = P*G, K objectives.
+Shapes: P prompts (or other starts of episodes), G responses (or episodes) from each, B = P*G, T decisions that are
+judged separately, K objectives.
 """
 
 from __future__ import annotations
@@ -15,28 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.advantages import Algorithm, combined, conflict, per_objective, zero_variance_groups
-from paretune.agents.components import agent_settings, resolve_env, resolve_policy, resolve_weighting
+from paretune.agents.components import (
+    agent_settings,
+    check_reference,
+    make_task,
+    resolve_env,
+    resolve_weighting,
+)
 from paretune.agents.display import Display
+from paretune.agents.episode_task import objective_names
 from paretune.agents.evaluation import Evaluation, evaluate
 from paretune.agents.interrupt import stop_requests
-from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
+from paretune.agents.policies import resolve_policy
+from paretune.agents.policy import Decisions, Policy
 from paretune.agents.recorder import Recorder
 from paretune.agents.restoring import load_agent
 from paretune.agents.result import TrainResult
-from paretune.agents.rollout import Rollout
 from paretune.agents.run_folder import RunFolder
-from paretune.agents.sampler import TransformersSampler
 from paretune.agents.seeds import generator
+from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
 from paretune.agents.updater import Updater, learning_rates
-from paretune.envs import Prompt, Split
+from paretune.envs import ResponseEnv, Split
 from paretune.weighting import GradientAnalyzer, ParetoArchive, Weighting
 
 Array = NDArray[np.float64]
-
-CHECKED_PROMPTS = 500
-"""Training prompts, those with the most characters, that are checked against the model's context beforehand."""
 
 
 class Agent:
@@ -48,8 +53,10 @@ class Agent:
         algorithm: What the advantages and the loss are.
         env: The environment.
         policy: The policy that is trained.
+        task: Both together: where episodes start, and how the policy acts in them.
         weighting: The strategy that weighs the objectives.
         settings: All settings.
+        objectives: Names of the K objectives, in order.
         step: Training steps done.
         archive: Pareto archive of validation performances; tags name the steps.
         performances: Validation performance (K,) by step.
@@ -65,11 +72,12 @@ class Agent:
     def __init__(
         self,
         env: str | gym.Env,
-        policy: str | Path | LanguageModelPolicy = "tiny-math",
+        policy: str | Path | Policy | None = None,
         weighting: str | Weighting = "fixed",
         *,
         preference: Sequence[float] | None = None,
         env_options: Mapping[str, Any] | None = None,
+        policy_options: Mapping[str, Any] | None = None,
         weighting_options: Mapping[str, Any] | None = None,
         out: str | Path | None = None,
         overwrite: bool = False,
@@ -80,11 +88,13 @@ class Agent:
         """Put the parts together and check that they fit, before anything long starts.
 
         Args:
-            env: An environment or its id.
-            policy: A policy, or a name that `load_policy` knows.
+            env: An environment or its id: a `ResponseEnv`, or any MO-Gymnasium environment with discrete actions.
+            policy: A policy or its name: for a `ResponseEnv` one that `load_policy` knows, by default "tiny-math"; for
+                other environments "mlp", the default, or "gru", which remembers what it saw.
             weighting: A strategy or its name.
             preference: Weights (K,) for a strategy given by name; None is equal ones.
             env_options: Options of an environment given by id.
+            policy_options: Options of a network given by name: hidden, the widths of its layers, (64, 64) by default.
             weighting_options: Options of a strategy given by name.
             out: Folder that the run is written to; None writes nothing.
             overwrite: Replace a run that `out` already holds.
@@ -99,39 +109,28 @@ class Agent:
         self.settings = agent_settings(settings)
         self._check_group_size()
         self.env = resolve_env(env, env_options)
-        self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives)
+        self.objectives = objective_names(self.env)
+        reference = self.settings.reference
+        self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives, reference)
+        self.archive = ParetoArchive(check_reference(reference, self.objectives))
         folder = None if out is None else RunFolder(out)
         self.recorder = Recorder(folder, display, tracker, overwrite=overwrite)
-        validation_prompts = self._prompts("validation")
-        self.policy, self.settings = resolve_policy(policy, self.settings)
+        if isinstance(self.env, ResponseEnv):
+            prompts_of(self.env, "validation", 1)  # before a policy is loaded
+        self.policy, self.settings = resolve_policy(policy, policy_options, self.env, self.settings)
         if folder is not None:
             self.policy.check_savable()
-        self.sampler = TransformersSampler(
-            policy=self.policy,
-            max_new_tokens=self.settings.max_new_tokens or self.env.max_tokens,
-            temperature=self.settings.temperature,
-            top_p=self.settings.top_p,
-            stop=self.settings.stop,
-            batch=self.settings.sample_batch,
-        )
-        longest = sorted(self.env.prompts("train"), key=lambda prompt: len(prompt.text))[-CHECKED_PROMPTS:]
-        self.sampler.check_context(validation_prompts + longest)
+        self.task = make_task(self.env, self.policy, self.settings)
         self.updater = Updater(
             policy=self.policy,
             settings=self.settings,
             clip=self.algorithm.clip if self.settings.clip is None else self.settings.clip,
             loss_mean=self.settings.loss_mean or self.algorithm.loss_mean,
-            max_tokens=self.sampler.max_new_tokens,
+            longest=self.task.longest,
             reference=self.policy.reference() if self.settings.kl > 0 else None,
         )
         self.analyzer = GradientAnalyzer(self.policy.model, self.settings.gradient_parameters)
-        self.archive = ParetoArchive(len(self.objectives))
         self.performances: dict[int, Array] = {}
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """Names of the K objectives, in order."""
-        return tuple(self.env.objectives)
 
     def train(self, steps: int) -> TrainResult:
         """Train for `steps` more steps; the learning rate's course ends with them.
@@ -164,37 +163,39 @@ class Agent:
         clock = Clock()
         p, g = self.settings.prompts_per_step, self.settings.group_size
         rng = partial(generator, self.settings.seed, self.step)
-        counts = self.env.counts()
+        counts = self.task.counts()
 
         with clock("sample"):
-            prompts = [prompt for prompt in self._draw_prompts() for _ in range(g)]
-            rollout = self.sampler.sample(prompts, rng("responses"))
+            starts = [start for start in self.task.draw(p, rng("prompts")) for _ in range(g)]
+            outcome = self.task.act(starts, rng("responses"))
         with clock("score"):
-            scores_BK = self.env.score(rollout.prompts, rollout.responses)
-            rewards_PGK = scores_BK.reshape(p, g, -1).astype(np.float64)
-        objective_advantages_PGK = per_objective(rewards_PGK, self.algorithm, self.settings.order)
+            returns_BK = self.task.returns(outcome)
+            credit_BTK = self.task.credit(outcome, returns_BK)
+        rewards_PGK, credit_PGTK = (x.reshape(p, g, *x.shape[1:]) for x in (returns_BK, credit_BTK))
+        objective_advantages_PGTK = per_objective(credit_PGTK, self.algorithm, self.settings.order)
         self.weighting.on_rewards(rewards_PGK)
         if self.weighting.needs_gram:
             with clock("gradients"):
-                self.weighting.on_gradients(self._gram(rollout, objective_advantages_PGK), lr)
+                self.weighting.on_gradients(self._gram(outcome.decisions, objective_advantages_PGTK), lr)
         direction_K, scale = self.weighting.direction, self.weighting.scale
         order, scale_rewards = self.settings.order, self.weighting.scale_rewards
-        advantages_PG = combined(rewards_PGK, direction_K, scale, self.algorithm, order, scale_rewards)
+        advantages_PGT = combined(credit_PGTK, direction_K, scale, self.algorithm, order, scale_rewards)
         with clock("update"):
+            advantages_BT = advantages_PGT.reshape(p * g, -1)
             carried = 1.0 if scale_rewards else scale
-            update = self.updater.update(rollout.tokens, advantages_PG.ravel(), carried, lr, rng("minibatches"))
+            update = self.updater.update(outcome.decisions, advantages_BT, carried, lr, rng("minibatches"))
 
         self.step += 1
         return {
             "step": self.step,
             "rewards": reward_statistics(rewards_PGK, self.objectives),
             **weighting_metrics(self.weighting, self.objectives),
-            "advantage_conflict": conflict(objective_advantages_PGK, direction_K),
+            "advantage_conflict": conflict(objective_advantages_PGTK, direction_K),
             "zero_variance_groups": zero_variance_groups(rewards_PGK),
-            "tokens": int(rollout.tokens.response_lengths.sum()),
+            self.task.unit: int(outcome.decisions.lengths.sum()),
             "lr": lr,
             **update,
-            "counts": increase(counts, self.env.counts()),
+            "counts": increase(counts, self.task.counts()),
             "hypervolume": self.archive.hypervolume(),
             "times": clock.times,
         }
@@ -208,13 +209,15 @@ class Agent:
 
         Args:
             split: "train", "validation" or "test".
-            prompts: Number of prompts, the first ones of the split; None takes the setting `eval_prompts`.
-            sampled: Sample responses instead of taking the likeliest tokens; None takes the setting `eval_sampled`.
+            prompts: Number of prompts (or other starts), the first ones of the split; None takes the setting
+                `eval_prompts`.
+            sampled: Draw what the policy chooses instead of taking the likeliest; None takes the setting
+                `eval_sampled`.
         """
-        chosen = self._prompts(split, prompts)
+        starts = self.task.starts(split, self.settings.eval_prompts if prompts is None else prompts)
         sampled = self.settings.eval_sampled if sampled is None else sampled
         rng = generator(self.settings.seed, self.step, f"evaluate {split}")
-        return evaluate(self.env, self.sampler, chosen, rng, sampled=sampled)
+        return evaluate(self.task, starts, rng, sampled=sampled, reference=self.settings.reference)
 
     def save(self, folder: str | Path) -> None:
         """Write the agent to a new run folder, from which `load` makes it again.
@@ -264,17 +267,13 @@ class Agent:
         line["hypervolume"] = self.archive.hypervolume()
         line["times"] |= clock.times
 
-    def _gram(self, rollout: Rollout, advantages_PGK: Array) -> Array:
-        advantages_BK = advantages_PGK.reshape(-1, len(self.objectives))
-        rows = np.arange(len(advantages_BK))
+    def _gram(self, decisions: Decisions, advantages_PGTK: Array) -> Array:
+        advantages_BTK = advantages_PGTK.reshape(-1, *advantages_PGTK.shape[2:])
+        rows = np.arange(len(advantages_BTK))
         if self.settings.gradient_responses is not None:
             rng = generator(self.settings.seed, self.step, "gradient responses")
             rows = np.sort(rng.permutation(rows)[: self.settings.gradient_responses])
-        return self.updater.gram(self.analyzer, rollout.tokens, advantages_BK, rows)
-
-    def _draw_prompts(self) -> list[Prompt]:
-        rng = generator(self.settings.seed, self.step, "prompts")
-        return self.env.sample_prompts(self.settings.prompts_per_step, rng)
+        return self.updater.gram(self.analyzer, decisions, advantages_BTK, rows)
 
     def _check_group_size(self) -> None:
         p, g = self.settings.prompts_per_step, self.settings.group_size
@@ -285,9 +284,3 @@ class Agent:
             )
         if p * g < 2:
             raise ValueError(f"prompts_per_step: must be at least 2 with group_size=1, to compare responses, got {p}")
-
-    def _prompts(self, split: Split, limit: int | None = None) -> list[Prompt]:
-        prompts = self.env.prompts(split, self.settings.eval_prompts if limit is None else limit)
-        if not prompts:
-            raise ValueError(f"env: its {split} split must hold at least one prompt, but it is empty")
-        return prompts

@@ -17,15 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from paretune.agents.files import atomic_path, write_json
-from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.policy import Policy
 
 STATE = "state.json"
 OPTIMIZER = "optimizer.safetensors"
 
 
-def write_checkpoint(
-    folder: Path, policy: LanguageModelPolicy, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
-) -> None:
+def write_checkpoint(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     """Write a checkpoint; `folder` appears only when all of it is on the disk.
 
     Args:

@@ -4,47 +4,84 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mo_gymnasium
+from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
+from paretune.agents.episode_task import EpisodeTask
 from paretune.agents.language_model import LanguageModelPolicy
-from paretune.agents.loading import load_policy, precision_name
-from paretune.agents.settings import AgentSettings, check_settings, default_learning_rate
-from paretune.envs import ResponseEnv, make_env
+from paretune.agents.network import NetworkPolicy
+from paretune.agents.policy import Policy
+from paretune.agents.settings import AgentSettings, check_settings
+from paretune.agents.task import Task
+from paretune.agents.text_task import TextTask
+from paretune.envs import ResponseEnv, TokenEnv, make_env
 from paretune.envs.suggest import unknown_name
 from paretune.weighting import Weighting, make_weighting
+from paretune.weighting.catalog import option_names
 
 TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)
 """Wrappers that `gymnasium.make` adds and that change nothing."""
 
 
-def resolve_env(env: str | gym.Env, options: Mapping[str, Any] | None) -> ResponseEnv:
+def resolve_env(env: str | gym.Env, options: Mapping[str, Any] | None) -> gym.Env[Any, Any]:
     """Return the environment that an id, a wrapped or a bare environment stands for.
 
+    A `ResponseEnv` and a `TokenEnv` lose the wrappers that change nothing; others keep theirs, time limits for example.
+
     Raises:
-        ValueError: If the id or an option is unknown, if `env` has wrappers that the agent would pass by, or if it is
-            not a `ResponseEnv`.
+        ValueError: If the id or an option is unknown, if a `ResponseEnv` has wrappers that the agent would pass by, or
+            if the environment has no vector reward or no discrete actions.
     """
     if isinstance(env, str):
-        env = make_env(env, **(options or {}))
+        checked = make_env(env, **(options or {}))
+        env = checked if isinstance(checked, ResponseEnv | TokenEnv) else mo_gymnasium.make(env, **(options or {}))
     elif options:
         raise ValueError(f"env_options: must be empty when env is not an id, got {dict(options)!r}")
-    while isinstance(env, TRANSPARENT):
-        env = env.env
-    if not isinstance(env, ResponseEnv):
-        raise ValueError(
-            f"env: must be an id or a paretune.envs.ResponseEnv without further wrappers, got {env!r}; agents read "
-            "prompts and vector rewards in batches, which wrappers do not see"
-        )
+    bare = env
+    while isinstance(bare, TRANSPARENT):
+        bare = bare.env
+    if isinstance(bare, ResponseEnv | TokenEnv):
+        return bare
+    _check_steppable(env)
     return env
 
 
-def env_config(env: ResponseEnv) -> dict[str, Any]:
+def _check_steppable(env: Any) -> None:
+    if not isinstance(env, gym.Env):
+        raise ValueError(f"env: must be an id or an environment, got {env!r}")
+    if isinstance(env.unwrapped, ResponseEnv):
+        raise ValueError(
+            f"env: a paretune.envs.ResponseEnv must come without further wrappers, got {env!r}; agents read prompts "
+            "and vector rewards in batches, which wrappers do not see"
+        )
+    if not isinstance(env.action_space, Discrete):
+        raise ValueError(f"env: actions must be text or of a Discrete space, got {env.action_space} of {env!r}")
+    space = getattr(env.unwrapped, "reward_space", None)
+    if space is None or len(space.shape or ()) != 1:
+        raise ValueError(
+            f"env: must have a vector reward (unwrapped.reward_space), as MO-Gymnasium's have, got {env!r}"
+        )
+
+
+def make_task(env: gym.Env[Any, Any], policy: Policy, settings: AgentSettings) -> Task:
+    """Put environment and policy together.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    if isinstance(env, ResponseEnv) and isinstance(policy, LanguageModelPolicy):
+        return TextTask(env, policy, settings)
+    assert isinstance(policy, NetworkPolicy)
+    return EpisodeTask(env, policy, settings)
+
+
+def env_config(env: gym.Env[Any, Any]) -> dict[str, Any]:
     """Return what a settings file says of `env`; its id is empty where it cannot be made again from a file."""
     if env.spec is None:
         return {"env": "", "env_options": {}}
@@ -56,36 +93,26 @@ def env_config(env: ResponseEnv) -> dict[str, Any]:
     return {"env": env.spec.id, "env_options": options}
 
 
-def resolve_policy(
-    policy: str | Path | LanguageModelPolicy, settings: AgentSettings
-) -> tuple[LanguageModelPolicy, AgentSettings]:
-    """Return the policy that a name or an object stands for, and the settings with what follows from it.
-
-    A policy object keeps its device and precision, which the settings then tell.
-    """
-    if isinstance(policy, LanguageModelPolicy):
-        settings = replace(settings, device=str(policy.device), precision=precision_name(policy.precision))
-    else:
-        policy = load_policy(policy, settings.device, settings.precision)
-    if settings.lr is None:
-        settings = replace(settings, lr=default_learning_rate(policy.parameters))
-    return policy, settings
-
-
 def resolve_weighting(
     weighting: str | Weighting,
     preference: Sequence[float] | None,
     options: Mapping[str, Any] | None,
     objectives: Sequence[str],
+    reference: Sequence[float] | None = None,
 ) -> Weighting:
     """Return the strategy that a name or an object stands for, for these objectives.
+
+    One given by name that measures hypervolumes takes over the reference point, unless its options have another.
 
     Raises:
         ValueError: If the name or an option is unknown, or the number of weights is not that of the objectives.
     """
     if isinstance(weighting, str):
         chosen: int | Sequence[float] = len(objectives) if preference is None else preference
-        weighting = make_weighting(weighting, chosen, **(options or {}))
+        options = dict(options or {})
+        if reference is not None and "reference" in option_names(weighting):
+            options = {"reference": tuple(reference)} | options
+        weighting = make_weighting(weighting, chosen, **options)
     elif preference is not None or options:
         raise ValueError(
             "preference, weighting_options: must be left out when weighting is an object, which has its own"
@@ -96,6 +123,22 @@ def resolve_weighting(
             f"got {len(weighting.weights)}"
         )
     return weighting
+
+
+def check_reference(reference: Sequence[float] | None, objectives: Sequence[str]) -> Sequence[float] | int:
+    """Return the reference point of the hypervolume, or K for zeros.
+
+    Raises:
+        ValueError: If it has not one number for each objective.
+    """
+    if reference is None:
+        return len(objectives)
+    if len(reference) != len(objectives):
+        raise ValueError(
+            f"reference: must have {len(objectives)} numbers, one for each of {', '.join(objectives)}, got "
+            f"{list(reference)}"
+        )
+    return reference
 
 
 def weighting_config(weighting: Weighting) -> dict[str, Any]:
@@ -114,7 +157,8 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     for name in values:
         if name not in known:
             raise ValueError(unknown_name("setting", name, known))
-    stop = values.get("stop", ())
-    settings = AgentSettings(**{**values, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+    stop, reference = values.get("stop", ()), values.get("reference")
+    values = {**values, "stop": (stop,) if isinstance(stop, str) else tuple(stop)}
+    settings = AgentSettings(**{**values, "reference": None if reference is None else tuple(reference)})
     check_settings(settings)
     return settings

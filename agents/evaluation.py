@@ -1,34 +1,36 @@
-"""How well a policy does on prompts it is not trained on.
+"""How well a policy does on prompts, or from starts, that it is not trained on.
 
-Shapes: N prompts, K objectives.
+Shapes: N starts, K objectives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.agents.sampler import Sampler
-from paretune.envs import Prompt, Response, ResponseEnv
+from paretune.agents.task import Start, Task
+from paretune.envs import Response
 from paretune.weighting.archive import hypervolume
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Performance on N prompts, one response each.
+    """Performance from N starts, one response or episode each.
 
     Attributes:
         objectives: Names of the K objectives.
-        rewards: The vector rewards (N, K).
-        responses: The N responses.
+        rewards: The vector rewards, or discounted returns (N, K).
+        responses: The N responses, or the episodes' actions as texts.
+        reference: Reference point (K,) of the hypervolume.
     """
 
     objectives: tuple[str, ...]
     rewards: NDArray[np.float64]
     responses: list[Response]
+    reference: tuple[float, ...]
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -37,14 +39,14 @@ class Evaluation:
 
     @property
     def standard_error(self) -> NDArray[np.float64]:
-        """Standard error of each mean (K,), over prompts; NaN for a single prompt."""
+        """Standard error of each mean (K,), over starts; NaN for a single one."""
         n = len(self.rewards)
         return self.rewards.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(self.rewards.shape[1], np.nan)
 
     @property
     def hypervolume(self) -> float:
-        """Hypervolume of the mean performance, to the reference point of zeros."""
-        return hypervolume(self.mean[None], np.zeros_like(self.mean))
+        """Hypervolume of the mean performance, to the reference point."""
+        return hypervolume(self.mean[None], np.array(self.reference))
 
     def summary(self) -> dict[str, dict[str, float | None]]:
         """Return mean and standard error (None where it is not defined) by objective, JSON-able."""
@@ -55,24 +57,22 @@ class Evaluation:
 
 
 def evaluate(
-    env: ResponseEnv, sampler: Sampler, prompts: Sequence[Prompt], rng: np.random.Generator, *, sampled: bool = False
+    task: Task,
+    starts: Sequence[Start],
+    rng: np.random.Generator,
+    *,
+    sampled: bool = False,
+    reference: Sequence[float] | None = None,
 ) -> Evaluation:
-    """Answer each prompt once and score the answers.
+    """Have the policy act from each start once, and measure what that earns.
 
     Args:
-        env: Scores the responses.
-        sampler: Answers the prompts.
-        prompts: N prompts, at least one.
-        rng: Source of randomness, where responses are sampled.
-        sampled: Draw the responses instead of taking the likeliest tokens.
-
-    Raises:
-        ValueError: If there are no prompts.
+        task: The environment and the policy.
+        starts: N prompts or reset seeds, at least one.
+        rng: Source of randomness, where choices are drawn.
+        sampled: Draw choices instead of taking the likeliest.
+        reference: Reference point (K,) of the hypervolume; None is zeros.
     """
-    if not prompts:
-        raise ValueError("split: must hold at least one prompt, got an empty one")
-    rollout = sampler.sample(prompts, rng, greedy=not sampled)
-    # Objectives that learn from training responses must not learn from an evaluation, of training prompts either.
-    held_out = [replace(prompt, split="validation") for prompt in prompts]
-    rewards = env.score(held_out, rollout.responses).astype(np.float64)
-    return Evaluation(tuple(env.objectives), rewards, rollout.responses)
+    outcome = task.act(starts, rng, greedy=not sampled)
+    returns = task.returns(outcome, held_out=True)
+    return Evaluation(task.objectives, returns, outcome.responses, tuple(reference or [0.0] * len(task.objectives)))

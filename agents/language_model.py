@@ -6,22 +6,22 @@ Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabul
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from paretune.agents.policy import Decisions, Policy
 from paretune.agents.rollout import Tokens
 from paretune.envs import Prompt
 
 
-class LanguageModelPolicy:
+class LanguageModelPolicy(Policy):
     """A causal language model with its tokenizer.
 
     Attributes:
@@ -30,6 +30,8 @@ class LanguageModelPolicy:
         tokenizer: Its tokenizer.
         precision: Number format of the forward pass; bfloat16 goes through autocast, the weights stay float32.
     """
+
+    model: Any  # a PreTrainedModel; what generation mixes into it is not typed
 
     def __init__(
         self,
@@ -65,11 +67,6 @@ class LanguageModelPolicy:
         """Most tokens (prompt and response) that the model can read; None if it does not say."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
-    @property
-    def parameters(self) -> int:
-        """Number of parameters."""
-        return self.model.num_parameters()
-
     def encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Return the tokens of each prompt: through the chat template if there is one, else of its plain text."""
         if self.tokenizer.chat_template:
@@ -89,40 +86,19 @@ class LanguageModelPolicy:
         assert isinstance(text, str)
         return text
 
-    def log_probs(self, tokens: Tokens, temperature: float = 1.0) -> Tensor:
-        """Return the log-probabilities (B, T) of the responses' tokens, float32; 0 at padding.
-
-        One forward pass; the vocabulary's logits exist only for response positions of these B responses, so the
-        caller bounds memory by passing micro-batches.
-        """
-        mask = torch.cat([tokens.prompt_mask, tokens.response_mask], dim=1)
+    def logits(self, decisions: Decisions) -> Tensor:
+        """Return the logits (N, V) at the N response tokens that are not padding, from one forward pass."""
+        assert isinstance(decisions, Tokens)
+        mask = torch.cat([decisions.prompt_mask, decisions.mask], dim=1)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             logits = self.model(
-                input_ids=torch.cat([tokens.prompt, tokens.response], dim=1),
+                input_ids=torch.cat([decisions.prompt, decisions.response], dim=1),
                 attention_mask=mask.long(),
                 position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-                logits_to_keep=tokens.response.shape[1] + 1,
+                logits_to_keep=decisions.response.shape[1] + 1,
                 use_cache=False,
             ).logits
-        at_response = tokens.response_mask
-        logits_NV = logits[:, :-1][at_response].to(dtype=_at_least_float32(logits.dtype)) / temperature
-        log_probs_N = -cross_entropy(logits_NV, tokens.response[at_response], reduction="none")
-        return log_probs_N.new_zeros(at_response.shape).masked_scatter(at_response, log_probs_N)
-
-    def reference(self) -> LanguageModelPolicy:
-        """Return a frozen copy of the policy as it is now."""
-        frozen = copy.deepcopy(self)
-        frozen.model.requires_grad_(False)
-        return frozen
-
-    def trained_parameters(self) -> list[str]:
-        """Return the names of the parameters that are trained."""
-        return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-
-    def train_only(self, names: Collection[str]) -> None:
-        """Train the parameters of these names and freeze the others."""
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name in names)
+        return logits[:, :-1][decisions.mask]
 
     def check_savable(self) -> None:
         """Raise ValueError if checkpoints of the model could not be loaded again."""
@@ -171,7 +147,3 @@ def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> l
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in tokens:
         tokens.append(tokenizer.eos_token_id)
     return tokens
-
-
-def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)

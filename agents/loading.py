@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paretune.agents.language_model import LanguageModelPolicy, no_progress_bars
+from paretune.agents.network import CONFIG, NetworkPolicy
+from paretune.agents.policy import Policy
 from paretune.agents.settings import Precision
 from paretune.envs.suggest import unknown_name
 
@@ -60,6 +62,17 @@ def load_policy(name: str | Path, device: str = "auto", precision: Precision = "
                 delattr(owner, name_of_mark)
     torch.nn.Module.to(model, target)  # the model class's own `to` is not typed for devices
     return LanguageModelPolicy(model, tokenizer, str(name), kind)
+
+
+def load_saved(folder: Path, device: str = "auto", precision: Precision = "auto") -> Policy:
+    """Load the policy of a checkpoint, a network or a language model.
+
+    Raises:
+        ValueError: If the folder holds neither, or the device or precision cannot be had.
+    """
+    if (folder / CONFIG).exists():
+        return NetworkPolicy.load(folder, pick_device("cpu" if device == "auto" else device))
+    return load_policy(folder, device, precision)
 
 
 def pick_device(name: str) -> torch.device:

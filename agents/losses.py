@@ -1,6 +1,6 @@
 """The policy-gradient loss.
 
-Shapes: B responses, T response tokens.
+Shapes: B responses (or episodes), T response tokens (or steps).
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def loss_terms(
     Args:
         log_probs: Of the current policy (B, T).
         old_log_probs: Of the policy that sampled (B, T), no gradient.
-        advantages: One per response (B,).
+        advantages: One per response (B, 1), or per token (B, T).
         clip: Range of the ratio; 0 is no clip. At ratio 1 the gradient is that of -A log_probs either way.
         reference: Log-probabilities of the reference policy (B, T), if a KL term is wanted.
     """
     ratio = torch.exp(log_probs - old_log_probs)
-    gain = ratio * advantages[:, None]
+    gain = ratio * advantages
     clipped = torch.zeros_like(gain, dtype=torch.bool)
     if clip > 0:
-        clipped_gain = ratio.clamp(1 - clip, 1 + clip) * advantages[:, None]
+        clipped_gain = ratio.clamp(1 - clip, 1 + clip) * advantages
         clipped = clipped_gain < gain
         gain = torch.minimum(gain, clipped_gain)
     kl = None if reference is None else torch.expm1(reference - log_probs) - (reference - log_probs)

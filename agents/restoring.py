@@ -9,7 +9,8 @@ import gymnasium as gym
 
 from paretune.agents.checkpoint import read_optimizer, read_state
 from paretune.agents.display import Display
-from paretune.agents.loading import load_policy
+from paretune.agents.loading import load_saved
+from paretune.agents.policy import Policy
 from paretune.agents.recorder import Recorder
 from paretune.agents.run_folder import RunFolder
 from paretune.agents.settings import AgentSettings
@@ -19,7 +20,14 @@ from paretune.agents.trackers import TrackerName
 if TYPE_CHECKING:
     from paretune.agents.agent import Agent
 
-NEEDED = {field.name for field in fields(AgentSettings)} | {"env", "env_options", "agent", "policy", "steps"}
+NEEDED = {field.name for field in fields(AgentSettings)} | {
+    "env",
+    "env_options",
+    "agent",
+    "policy",
+    "policy_options",
+    "steps",
+}
 NEEDED |= {"weighting", "preference", "weighting_options"}
 
 
@@ -45,10 +53,11 @@ def load_agent(
         )
     path = run.find_checkpoint(checkpoint)
     state = None if path is None else read_state(path)  # a damaged checkpoint is found before anything long starts
-    name, device = config.pop("policy"), device or config["device"]
-    policy = load_policy(path or name, device, config["precision"])
-    policy.name = name
-    if state is not None:
+    name, device, policy_options = config.pop("policy"), device or config["device"], config.pop("policy_options")
+    policy: Policy | str = name
+    if path is not None and state is not None:
+        policy, policy_options = load_saved(path, device, config["precision"]), {}
+        policy.name = name
         policy.train_only(state["trained"])
     agent = kind(
         env or env_id,
@@ -56,8 +65,9 @@ def load_agent(
         config.pop("weighting"),
         preference=config.pop("preference"),
         weighting_options=config.pop("weighting_options"),
+        policy_options=policy_options,
         env_options=None if env else env_options,
-        **config,
+        **(config | {"device": device}),
     )
     # As the run has them, "auto" included, and not as they turned out here.
     agent.settings = replace(agent.settings, device=device, precision=config["precision"])
@@ -66,7 +76,7 @@ def load_agent(
         restore(agent, state)
         read_optimizer(path, agent.updater.optimizer)
         if agent.updater.reference is not None:
-            agent.updater.reference = load_policy(run.reference_path, str(policy.device), agent.settings.precision)
+            agent.updater.reference = load_saved(run.reference_path, str(agent.policy.device), agent.settings.precision)
     return agent
 
 

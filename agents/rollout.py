@@ -26,7 +26,7 @@ class Tokens:
         prompt: Prompt tokens (B, S), int64.
         prompt_mask: True where `prompt` is not padding (B, S).
         response: Response tokens (B, T), int64, the end token included.
-        response_mask: True where `response` is not padding (B, T).
+        mask: True where `response` is not padding (B, T).
         log_probs: Log-probabilities (B, T) of the response's tokens when they were sampled, at the sampling
             temperature and before top-p, float32; 0 at padding.
     """
@@ -34,8 +34,13 @@ class Tokens:
     prompt: Tensor
     prompt_mask: Tensor
     response: Tensor
-    response_mask: Tensor
+    mask: Tensor
     log_probs: Tensor
+
+    @property
+    def chosen(self) -> Tensor:
+        """What was chosen: the response tokens."""
+        return self.response
 
     @property
     def prompt_lengths(self) -> NDArray[np.int64]:
@@ -43,22 +48,22 @@ class Tokens:
         return self.prompt_mask.sum(1).cpu().numpy()
 
     @property
-    def response_lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int64]:
         """Numbers of response tokens (B,)."""
-        return self.response_mask.sum(1).cpu().numpy()
+        return self.mask.sum(1).cpu().numpy()
 
     def select(self, rows: NDArray[np.int64]) -> Tokens:
         """Return the responses `rows`, without the padding columns that none of them needs."""
         index = torch.as_tensor(rows, device=self.prompt.device)
         prompt_mask = self.prompt_mask[index]
-        response_mask = self.response_mask[index]
+        mask = self.mask[index]
         first = self.prompt.shape[1] - int(prompt_mask.sum(1).max())
-        last = int(response_mask.sum(1).max())
+        last = int(mask.sum(1).max())
         return Tokens(
             prompt=self.prompt[index, first:],
             prompt_mask=prompt_mask[:, first:],
             response=self.response[index, :last],
-            response_mask=response_mask[:, :last],
+            mask=mask[:, :last],
             log_probs=self.log_probs[index, :last],
         )
 
@@ -67,16 +72,7 @@ class Tokens:
 
         A response that is longer than `max_tokens` by itself is a batch of its own.
         """
-        prompt_lengths, response_lengths = self.prompt_lengths, self.response_lengths
-        rows = rows[np.argsort(-(prompt_lengths + response_lengths)[rows], kind="stable")]
-        start = 0
-        while start < len(rows):
-            widths = np.maximum.accumulate(prompt_lengths[rows[start:]])
-            widths = widths + np.maximum.accumulate(response_lengths[rows[start:]])
-            fitting = int(np.searchsorted(widths * np.arange(1, len(widths) + 1), max_tokens, side="right"))
-            stop = start + max(1, fitting)
-            yield rows[start:stop]
-            start = stop
+        return micro_batches(rows, self.prompt_lengths, self.lengths, max_tokens)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Tokens]) -> Tokens:
@@ -94,7 +90,7 @@ class Tokens:
             prompt=torch.cat([left(part.prompt) for part in parts]),
             prompt_mask=torch.cat([left(part.prompt_mask) for part in parts]),
             response=torch.cat([right(part.response) for part in parts]),
-            response_mask=torch.cat([right(part.response_mask) for part in parts]),
+            mask=torch.cat([right(part.mask) for part in parts]),
             log_probs=torch.cat([right(part.log_probs) for part in parts]),
         )
 
@@ -112,3 +108,30 @@ class Rollout:
     prompts: list[Prompt]
     responses: list[Response]
     tokens: Tokens
+
+    @property
+    def decisions(self) -> Tokens:
+        """What the policy chose: the tokens."""
+        return self.tokens
+
+
+def micro_batches(
+    rows: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: NDArray[np.int64], max_tokens: int
+) -> Iterator[NDArray[np.int64]]:
+    """Split sequences into batches of at most `max_tokens`, padding included, longest first.
+
+    Args:
+        rows: The sequences' numbers.
+        prompt_lengths: What stands before each sequence (B,), padded on its own.
+        lengths: Lengths (B,) of the sequences.
+        max_tokens: Most of a batch; a sequence that is longer by itself is a batch of its own.
+    """
+    rows = rows[np.argsort(-(prompt_lengths + lengths)[rows], kind="stable")]
+    start = 0
+    while start < len(rows):
+        widths = np.maximum.accumulate(prompt_lengths[rows[start:]])
+        widths = widths + np.maximum.accumulate(lengths[rows[start:]])
+        fitting = int(np.searchsorted(widths * np.arange(1, len(widths) + 1), max_tokens, side="right"))
+        stop = start + max(1, fitting)
+        yield rows[start:stop]
+        start = stop

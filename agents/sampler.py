@@ -81,7 +81,7 @@ class TransformersSampler:
                 for start in range(0, len(encoded), self.batch)
             ]
         tokens = Tokens.concatenate(parts)
-        lengths = tokens.response_lengths
+        lengths = tokens.lengths
         texts = [self.policy.decode(row[:n]) for row, n in zip(tokens.response.tolist(), lengths, strict=True)]
         responses = [Response(text, int(n)) for text, n in zip(texts, lengths, strict=True)]
         return Rollout(list(prompts), responses, tokens)

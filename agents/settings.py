@@ -16,6 +16,7 @@ LossMean = Literal["token", "response", "constant"]
 Schedule = Literal["constant", "linear", "cosine", "polynomial"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Keep = Literal["last", "front", "all"]
+Credit = Literal["step", "episode"]
 
 
 @dataclass(kw_only=True)
@@ -31,7 +32,7 @@ class AgentSettings:
     group_size: int = 8
     """G, responses per prompt; at least 2 for RLOO and GRPO."""
     max_new_tokens: int | None = None
-    """Longest response in tokens; None takes the environment's max_tokens."""
+    """Longest response in tokens, or episode in steps; None takes the environment's own limit."""
     temperature: float = 1.0
     """Sampling temperature, above 0."""
     top_p: float = 1.0
@@ -44,10 +45,16 @@ class AgentSettings:
     # Advantages and loss
     order: Order = "weigh_first"
     """Weigh the rewards and then normalise, or normalise each objective and then weigh (GDPO, arXiv 2601.05242)."""
+    gamma: float = 1.0
+    """Discount of stepped environments, from 0 to 1."""
+    credit: Credit = "step"
+    """Stepped environments: compare what each action can still change, or whole episodes."""
     clip: float | None = None
     """PPO clip range of the probability ratio; 0 is no clip; None is 0.2 for GRPO and no clip for the others."""
     kl: float = 0.0
     """Weight of the KL divergence to the initial policy (k3 estimator); 0 keeps no reference model."""
+    entropy: float = 0.0
+    """Weight of the entropy (nats per decision) that the policy is rewarded with."""
     loss_mean: LossMean | None = None
     """Mean of the loss over all tokens, over responses of their token means, or over a constant number of tokens
     (B * max_new_tokens); None is "response" for GRPO and "constant" for the others."""
@@ -59,7 +66,7 @@ class AgentSettings:
     # Optimizer
     lr: float | None = None
     """Peak learning rate of AdamW; None goes by the size of the model: 3e-4 * (parameters / 1e6)^(-2/3), which is
-    3.3e-4 for tiny-math, 1.1e-5 for 135 M parameters and 7.5e-7 for 8 B, where the paper takes 1e-6."""
+    3.3e-4 for tiny-math, 1.1e-5 for 135 M parameters and 7.5e-7 for 8 B, where the paper takes 1e-6; at most 3e-3."""
     schedule: Schedule = "constant"
     """Course of the learning rate over the training steps, after the warm-up; the polynomial is of degree 2."""
     warmup: int = 0
@@ -88,7 +95,10 @@ class AgentSettings:
     eval_every: int = 5
     """Training steps between two validations; the untrained policy and the last one are always validated."""
     eval_prompts: int | None = 128
-    """Prompts of a split used in an evaluation (the first ones); None takes all."""
+    """Prompts of a split used in an evaluation (the first ones); None takes all. Stepped environments have 32 starts
+    in each split."""
+    reference: tuple[float, ...] | None = None
+    """Reference point of the hypervolume, one number per objective; None is zeros. Needed where returns are below 0."""
     eval_sampled: bool = False
     """Evaluate sampled responses (with temperature and top_p) instead of the most likely ones."""
     checkpoint_every: int = 10
@@ -106,7 +116,7 @@ def default_learning_rate(parameters: int) -> float:
         >>> default_learning_rate(1_000_000), default_learning_rate(7_000_000_000)
         (0.0003, 8.2e-07)
     """
-    return float(f"{3e-4 * (parameters / 1e6) ** (-2 / 3):.2g}")
+    return min(3e-3, float(f"{3e-4 * (parameters / 1e6) ** (-2 / 3):.2g}"))
 
 
 def check_settings(settings: AgentSettings) -> None:
@@ -125,6 +135,8 @@ def check_settings(settings: AgentSettings) -> None:
             raise ValueError(unknown_name(name, value, get_args(choices)))
     if not all(isinstance(text, str) and text for text in settings.stop):
         raise ValueError(f"stop: must be strings that are not empty, got {list(settings.stop)}")
+    if settings.reference is not None and not all(math.isfinite(x) for x in settings.reference):
+        raise ValueError(f"reference: must be finite numbers, got {list(settings.reference)}")
     responses = settings.prompts_per_step * settings.group_size
     if settings.minibatches > responses:
         raise ValueError(
@@ -132,7 +144,14 @@ def check_settings(settings: AgentSettings) -> None:
         )
 
 
-_CHOICES = {"order": Order, "loss_mean": LossMean, "schedule": Schedule, "precision": Precision, "keep": Keep}
+_CHOICES = {
+    "order": Order,
+    "credit": Credit,
+    "loss_mean": LossMean,
+    "schedule": Schedule,
+    "precision": Precision,
+    "keep": Keep,
+}
 
 
 def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
@@ -144,8 +163,10 @@ def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
         **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: v % 1 == 0 and v >= 0)),
         **dict.fromkeys(("lr", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
         "top_p": ("above 0 and at most 1", lambda v: 0 < v <= 1),
+        "gamma": ("from 0 to 1", lambda v: 0 <= v <= 1),
         "clip": ("at least 0 and below 1", lambda v: 0 <= v < 1),
         **dict.fromkeys(
-            ("kl", "weight_decay", "max_grad_norm"), ("a finite number of at least 0", lambda v: 0 <= v < math.inf)
+            ("kl", "entropy", "weight_decay", "max_grad_norm"),
+            ("a finite number of at least 0", lambda v: 0 <= v < math.inf),
         ),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretune.agents.components import env_config, weighting_config
+from paretune.agents.policies import policy_config
 
 if TYPE_CHECKING:
     from paretune.agents.agent import Agent
@@ -18,7 +19,7 @@ def config_of(agent: Agent) -> dict[str, Any]:
     return {
         **env_config(agent.env),
         "agent": agent.algorithm.name,
-        "policy": agent.policy.name,
+        **policy_config(agent.policy),
         **weighting_config(agent.weighting),
         **asdict(agent.settings),
     }
@@ -30,7 +31,7 @@ def state_of(agent: Agent) -> dict[str, Any]:
         "step": agent.step,
         "weighting": agent.weighting.state_dict(),
         "archive": agent.archive.state_dict(),
-        "env": agent.env.state_dict(),
+        "env": agent.task.state_dict(),
         "trained": agent.policy.trained_parameters(),
         "performances": {str(step): performance.tolist() for step, performance in agent.performances.items()},
     }
@@ -41,5 +42,5 @@ def restore(agent: Agent, state: dict[str, Any]) -> None:
     agent.step = state["step"]
     agent.weighting.load_state_dict(state["weighting"])
     agent.archive.load_state_dict(state["archive"])
-    agent.env.load_state_dict(state["env"])
+    agent.task.load_state_dict(state["env"])
     agent.performances = {int(step): np.array(performance) for step, performance in state["performances"].items()}

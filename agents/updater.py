@@ -1,6 +1,6 @@
-"""Optimizer updates of a policy from one step's responses.
+"""Optimizer updates of a policy from one step's decisions.
 
-Shapes: B responses, T response tokens, K objectives.
+Shapes: B sequences of decisions (responses or episodes), T decisions, K objectives.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_scheduler
 
-from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.losses import loss_terms, token_weights
-from paretune.agents.rollout import Tokens
+from paretune.agents.policy import Decisions, Policy
 from paretune.agents.settings import AgentSettings, LossMean
 from paretune.weighting import GradientAnalyzer
 
@@ -32,12 +31,14 @@ class UpdateStatistics:
     Attributes:
         loss: The loss that was minimised.
         kl: KL divergence to the reference, 0 without one.
-        clip_fraction: Share of tokens whose gradient the clip range cut off.
+        entropy: Entropy in nats per decision, 0 where it is not rewarded.
+        clip_fraction: Share of decisions whose gradient the clip range cut off.
         grad_norm: The gradient's norm before clipping.
     """
 
     loss: float
     kl: float
+    entropy: float
     clip_fraction: float
     grad_norm: float
 
@@ -62,17 +63,17 @@ class Updater:
         policy: The policy that is trained.
         settings: The agent's settings.
         clip: Clip range in effect; 0 is none.
-        loss_mean: Mean over tokens in effect.
-        max_tokens: Longest response in tokens.
+        loss_mean: Mean over decisions in effect.
+        longest: Most decisions of a sequence.
         reference: Policy that the KL term compares with, if any.
     """
 
-    policy: LanguageModelPolicy
+    policy: Policy
     settings: AgentSettings
     clip: float
     loss_mean: LossMean
-    max_tokens: int
-    reference: LanguageModelPolicy | None = None
+    longest: int
+    reference: Policy | None = None
     optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,13 +82,13 @@ class Updater:
         self.optimizer = torch.optim.AdamW(self.trained, weight_decay=self.settings.weight_decay)
 
     def update(
-        self, tokens: Tokens, advantages: NDArray[np.float64], scale: float, lr: float, rng: np.random.Generator
+        self, decisions: Decisions, advantages: NDArray[np.float64], scale: float, lr: float, rng: np.random.Generator
     ) -> dict[str, float]:
         """Make this step's optimizer updates.
 
         Args:
-            tokens: B responses.
-            advantages: One per response (B,).
+            decisions: B sequences of decisions.
+            advantages: One per sequence (B, 1), or per decision (B, T).
             scale: A factor that the advantages carry. Gradients are clipped as if they did not: clipping to a fixed
                 norm would cancel the factor.
             lr: Learning rate.
@@ -101,79 +102,96 @@ class Updater:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        advantages_B = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
+        advantages_BT = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
         rows = np.arange(len(advantages))
         several = self.settings.epochs * self.settings.minibatches > 1
-        old_BT = self._sampled_log_probs(tokens, rows) if several else None
+        old_BT = self._sampled_log_probs(decisions, rows) if several else None
         statistics = []
         for _ in range(self.settings.epochs):
             order = rng.permutation(rows) if self.settings.minibatches > 1 else rows
             for minibatch in np.array_split(order, self.settings.minibatches):
-                statistics.append(self._one_update(tokens, advantages_B, scale, old_BT, minibatch))
+                statistics.append(self._one_update(decisions, advantages_BT, scale, old_BT, minibatch))
         return {name: float(np.mean([asdict(one)[name] for one in statistics])) for name in asdict(statistics[0])}
 
     def _one_update(
-        self, tokens: Tokens, advantages_B: Tensor, scale: float, old_BT: Tensor | None, rows: Rows
+        self, decisions: Decisions, advantages_BT: Tensor, scale: float, old_BT: Tensor | None, rows: Rows
     ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
-        policy_loss = kl = 0.0
+        policy_loss = kl = entropy = 0.0
         clipped = 0
-        for part_rows, part, weights_BT in self._micro_batches(tokens, rows):
-            log_probs = self.policy.log_probs(part, self.settings.temperature)
+        for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
+            log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
             reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
-            terms = loss_terms(log_probs, old, advantages_B[part_rows], self.clip, reference)
+            terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
             loss = (terms.policy * weights_BT).sum()
             policy_loss += loss.item()
             if terms.kl is not None:
                 part_kl = (terms.kl * weights_BT).sum()
                 kl += part_kl.item()
                 loss = loss + self.settings.kl * part_kl
+            if entropies is not None:
+                part_entropy = (entropies * weights_BT).sum()
+                entropy += part_entropy.item()
+                loss = loss - self.settings.entropy * part_entropy
             loss.backward()
-            clipped += int((terms.clipped & part.response_mask).sum())
+            clipped += int((terms.clipped & part.mask).sum())
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
         return UpdateStatistics(
-            loss=policy_loss + self.settings.kl * kl,
+            loss=policy_loss + self.settings.kl * kl - self.settings.entropy * entropy,
             kl=kl,
-            clip_fraction=clipped / int(tokens.response_lengths[rows].sum()),
+            entropy=entropy,
+            clip_fraction=clipped / int(decisions.lengths[rows].sum()),
             grad_norm=float(grad_norm),
         )
 
     def gram(
-        self, analyzer: GradientAnalyzer, tokens: Tokens, advantages: NDArray[np.float64], rows: Rows
+        self, analyzer: GradientAnalyzer, decisions: Decisions, advantages: NDArray[np.float64], rows: Rows
     ) -> NDArray[np.float64]:
-        """Return the Gram matrix (K, K) of the objectives' policy gradients over the responses `rows`.
+        """Return the Gram matrix (K, K) of the objectives' policy gradients over the sequences `rows`.
 
         Args:
             analyzer: Analyzer of the policy's model.
-            tokens: B responses.
-            advantages: The objectives' advantages (B, K).
-            rows: The responses that are analysed.
+            decisions: B sequences of decisions.
+            advantages: The objectives' advantages, (B, 1, K) or (B, T, K).
+            rows: The sequences that are analysed.
         """
-        scores, order = [], []
+        scores, coefficients = [], []
         with analyzer.watch():
-            for part_rows, part, weights_BT in self._micro_batches(tokens, rows):
-                scores.append((self.policy.log_probs(part, self.settings.temperature) * weights_BT).sum(1))
-                order.append(part_rows)
-        return analyzer.gram(torch.cat(scores) * len(rows), advantages[np.concatenate(order)])
+            for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
+                weighed_BT = self.policy.log_probs(part, self.settings.temperature) * weights_BT
+                if advantages.shape[1] == 1:
+                    scores.append(weighed_BT.sum(1))
+                    coefficients.append(advantages[part_rows, 0])
+                else:  # one score for each decision
+                    scores.append(weighed_BT[part.mask])
+                    mask = part.mask.cpu().numpy()
+                    coefficients.append(advantages[part_rows, : mask.shape[1]][mask])
+        number = sum(map(len, scores))  # the analyzer takes the mean of the scores, the loss their sum
+        return analyzer.gram(torch.cat(scores) * number, np.concatenate(coefficients))
 
-    def _micro_batches(self, tokens: Tokens, rows: Rows) -> Iterator[tuple[Rows, Tokens, Tensor]]:
-        total = int(tokens.response_lengths[rows].sum())
-        for part_rows in tokens.micro_batches(rows, self.settings.tokens_per_batch):
-            part = tokens.select(part_rows)
-            weights_BT = token_weights(part.response_mask, self.loss_mean, len(rows), total, self.max_tokens)
+    def _log_probs(self, part: Decisions) -> tuple[Tensor, Tensor | None]:
+        if self.settings.entropy > 0:
+            return self.policy.log_probs_and_entropies(part, self.settings.temperature)
+        return self.policy.log_probs(part, self.settings.temperature), None
+
+    def _micro_batches(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, Decisions, Tensor]]:
+        total = int(decisions.lengths[rows].sum())
+        for part_rows in decisions.micro_batches(rows, self.settings.tokens_per_batch):
+            part = decisions.select(part_rows)
+            weights_BT = token_weights(part.mask, self.loss_mean, len(rows), total, self.longest)
             yield part_rows, part, weights_BT
 
-    def _sampled_log_probs(self, tokens: Tokens, rows: Rows) -> Tensor:
+    def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""
-        log_probs_BT = torch.zeros_like(tokens.log_probs)
-        for part_rows in tokens.micro_batches(rows, self.settings.tokens_per_batch):
-            part_BT = self._no_grad_log_probs(self.policy, tokens.select(part_rows))
+        log_probs_BT = torch.zeros_like(decisions.log_probs)
+        for part_rows in decisions.micro_batches(rows, self.settings.tokens_per_batch):
+            part_BT = self._no_grad_log_probs(self.policy, decisions.select(part_rows))
             log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT
         return log_probs_BT
 
     @torch.no_grad()
-    def _no_grad_log_probs(self, policy: LanguageModelPolicy, tokens: Tokens) -> Tensor:
-        return policy.log_probs(tokens, self.settings.temperature)
+    def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
+        return policy.log_probs(decisions, self.settings.temperature)

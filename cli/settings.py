@@ -29,8 +29,11 @@ class RunSettings:
     """Options of the environment, such as terms=2; `paretune envs ID` lists them."""
     agent: str = "grpo"
     """Algorithm: grpo, rloo or reinforce."""
-    policy: str = "tiny-math"
-    """Language model: tiny-math (comes with the package), a folder, a GGUF file or a hub id."""
+    policy: str | None = None
+    """Language model: tiny-math (comes with the package, the default for text), a folder, a GGUF file or a hub id; in
+    stepped environments a network: mlp (the default) or gru, which remembers what it saw."""
+    policy_options: Options = field(default_factory=dict)
+    """Options of a network, such as hidden=[64,64]."""
     weighting: str = "hypervolume"
     """Strategy that weighs the objectives: fixed, hypervolume or gradient."""
     preference: tuple[float, ...] | None = None
@@ -55,7 +58,7 @@ class RunSettings:
 
 @dataclass(kw_only=True)
 class TrainSettings(AgentSettings, RunSettings):
-    """Train a language model on several rewards at once, with weights that move while it trains.
+    """Train a language model, or a small network, on several rewards at once, with weights that move while it trains.
 
     Example: paretune train --env paretune/Arithmetic-v0 --agent grpo --weighting hypervolume --out runs/a
     """

@@ -43,6 +43,7 @@ def new_agent(settings: TrainSettings) -> Agent:
         settings.weighting,
         preference=settings.preference,
         env_options=settings.env_options,
+        policy_options=settings.policy_options,
         weighting_options=settings.weighting_options,
         out=settings.folder,
         overwrite=settings.overwrite,

@@ -37,10 +37,8 @@ def make_weighting(name: str, preference: Preference, **options: Any) -> Weighti
         GradientWeighting(preference=(0.3333333333333333, 0.3333333333333333, 0.3333333333333333), mu=None, rate=0.02, \
 eta=None, floor=0.1, prior=0.0, every=1)
     """
-    if name not in WEIGHTINGS:
-        raise ValueError(f"unknown weighting {name!r}; {_suggest(name, WEIGHTINGS)}")
+    valid = option_names(name)
     strategy = WEIGHTINGS[name]
-    valid = [field.name for field in fields(strategy) if field.init and field.name != "preference"]
     for option in options:
         if option not in valid:
             raise ValueError(f"unknown option {option!r} of weighting {name!r}; {_suggest(option, valid)}")
@@ -50,6 +48,17 @@ eta=None, floor=0.1, prior=0.0, every=1)
             value = options[option]
             raise ValueError(f"{option} of weighting {name!r} is of the wrong type: {value!r} ({error})") from None
     return strategy(preference, **options)  # type: ignore[call-arg]
+
+
+def option_names(name: str) -> list[str]:
+    """Return the names of a strategy's options.
+
+    Raises:
+        ValueError: If there is no such strategy.
+    """
+    if name not in WEIGHTINGS:
+        raise ValueError(f"unknown weighting {name!r}; {_suggest(name, WEIGHTINGS)}")
+    return [field.name for field in fields(WEIGHTINGS[name]) if field.init and field.name != "preference"]
 
 
 def _suggest(word: str, known: Collection[str]) -> str:

@@ -208,7 +208,7 @@ def test_a_refused_start_costs_nothing_already_there(tmp_path):
     agent(out=tmp_path / "run").train(1)
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
     with pytest.raises(ValueError, match="tracker: must be none or"):
-        agent(out=tmp_path / "run", overwrite=True, tracker="wandb")
+        agent(out=tmp_path / "run", overwrite=True, tracker="trackio")
     first, second = agent(out=tmp_path / "new"), agent(out=tmp_path / "new")
     first.train(1)
     with pytest.raises(ValueError, match="already holds another run"):

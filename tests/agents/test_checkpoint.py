@@ -18,7 +18,7 @@ STATE = {"step": 3, "weighting": {"weights": [0.1 + 0.2, 0.7]}}
 @pytest.fixture
 def trained():
     made = updater()
-    made.update(some_tokens(), np.ones(12), 1.0, 1e-2, np.random.default_rng(0))
+    made.update(some_tokens(), np.ones((12, 1)), 1.0, 1e-2, np.random.default_rng(0))
     return made
 
 

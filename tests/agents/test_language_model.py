@@ -27,7 +27,7 @@ def test_log_probs_are_those_of_a_plain_softmax_without_padding(temperature):
     assert log_probs.dtype == torch.float64
     for row in range(len(PROMPTS)):
         prompt = tokens.prompt[row][tokens.prompt_mask[row]]
-        response = tokens.response[row][tokens.response_mask[row]]
+        response = tokens.response[row][tokens.mask[row]]
         logits = policy.model(torch.cat([prompt, response])[None]).logits[0, len(prompt) - 1 : -1]
         expected = torch.log_softmax(logits / temperature, -1).gather(1, response[:, None])[:, 0]
         torch.testing.assert_close(log_probs[row, : len(response)], expected, atol=1e-9, rtol=0)

@@ -16,14 +16,14 @@ def tokens_of(pairs: list[tuple[int, int]]) -> Tokens:
     """Prompts and responses of these lengths; token values tell row and position."""
     s, t = max(p for p, _ in pairs), max(r for _, r in pairs)
     prompt_mask = torch.tensor([[i >= s - p for i in range(s)] for p, _ in pairs])
-    response_mask = torch.tensor([[i < r for i in range(t)] for _, r in pairs])
+    mask = torch.tensor([[i < r for i in range(t)] for _, r in pairs])
     values = torch.arange(len(pairs))[:, None] * 100 + 1
     return Tokens(
         prompt=(values + torch.arange(s)) * prompt_mask,
         prompt_mask=prompt_mask,
-        response=(values + torch.arange(t)) * response_mask,
-        response_mask=response_mask,
-        log_probs=-torch.rand(len(pairs), t) * response_mask,
+        response=(values + torch.arange(t)) * mask,
+        mask=mask,
+        log_probs=-torch.rand(len(pairs), t) * mask,
     )
 
 
@@ -43,12 +43,12 @@ def test_selection_drops_only_padding(pairs):
     tokens = tokens_of(pairs)
     rows = np.arange(len(pairs))[::-2].copy()
     part = tokens.select(rows)
-    assert part.prompt_mask[:, 0].any() and part.response_mask[:, -1].any()
+    assert part.prompt_mask[:, 0].any() and part.mask[:, -1].any()
     for new, old in enumerate(rows):
         assert part.prompt[new][part.prompt_mask[new]].tolist() == tokens.prompt[old][tokens.prompt_mask[old]].tolist()
-        kept = part.response[new][part.response_mask[new]]
-        assert kept.tolist() == tokens.response[old][tokens.response_mask[old]].tolist()
-        assert len(kept) == tokens.response_lengths[old]
+        kept = part.response[new][part.mask[new]]
+        assert kept.tolist() == tokens.response[old][tokens.mask[old]].tolist()
+        assert len(kept) == tokens.lengths[old]
 
 
 @given(lengths, lengths)
@@ -57,5 +57,5 @@ def test_concatenation_undoes_selection(first, second):
     rows = np.arange(len(first + second))
     parts = [tokens.select(rows[: len(first)]), tokens.select(rows[len(first) :])]
     whole = Tokens.concatenate(parts)
-    for name in ("prompt", "prompt_mask", "response", "response_mask", "log_probs"):
+    for name in ("prompt", "prompt_mask", "response", "mask", "log_probs"):
         torch.testing.assert_close(getattr(whole, name), getattr(tokens, name))

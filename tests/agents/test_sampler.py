@@ -32,7 +32,7 @@ def test_reported_log_probs_are_the_policys(options):
 
 def test_responses_end_at_the_end_token_or_at_the_limit():
     rollout = draw(sampler())
-    lengths = rollout.tokens.response_lengths
+    lengths = rollout.tokens.lengths
     assert lengths.min() >= 1 and lengths.max() <= 10 and len(set(lengths)) > 2
     for row, length in zip(rollout.tokens.response.tolist(), lengths, strict=True):
         assert 1 not in row[: length - 1]

@@ -17,7 +17,7 @@ from paretune.weighting import GradientAnalyzer
 from .letters import random_policy
 
 PROMPTS = [Prompt.from_question(text) for text in ("a", "bcd", "dd dd", "abcdabcd")] * 3
-ADVANTAGES = np.random.default_rng(5).normal(size=len(PROMPTS))
+ADVANTAGES = np.random.default_rng(5).normal(size=len(PROMPTS))[:, None]
 
 
 def updater(policy: LanguageModelPolicy | None = None, clip: float = 0.0, loss_mean="response", **settings) -> Updater:
@@ -53,10 +53,10 @@ def test_the_gradient_is_the_policy_gradient(loss_mean):
     statistics = made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0))
     step = before - made.policy.model.lm_head.weight.detach()
 
-    lengths = torch.as_tensor(tokens.response_lengths, dtype=torch.float32)
+    lengths = torch.as_tensor(tokens.lengths, dtype=torch.float32)
     sums = policy.log_probs(tokens).sum(1)
     divisor = {"token": lengths.sum(), "response": len(PROMPTS) * lengths, "constant": len(PROMPTS) * 8}[loss_mean]
-    loss = -(torch.as_tensor(ADVANTAGES, dtype=torch.float32) * sums / divisor).sum()
+    loss = -(torch.as_tensor(ADVANTAGES[:, 0], dtype=torch.float32) * sums / divisor).sum()
     (gradient,) = torch.autograd.grad(loss, policy.model.lm_head.weight)
     torch.testing.assert_close(step, gradient, atol=1e-6, rtol=1e-4)
     assert statistics["grad_norm"] > 0 and statistics["clip_fraction"] == 0
@@ -125,7 +125,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_policy_is_spoilt():
     made = updater()
     before = copy.deepcopy(made.policy.model.state_dict())
     with pytest.raises(RuntimeError, match="non-finite"):
-        made.update(some_tokens(), np.full(len(PROMPTS), np.nan), 1.0, 1e-2, np.random.default_rng(0))
+        made.update(some_tokens(), np.full((len(PROMPTS), 1), np.nan), 1.0, 1e-2, np.random.default_rng(0))
     assert_same_weights(before, made.policy.model.state_dict(), atol=0)
 
 
@@ -135,11 +135,11 @@ def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch):
     advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
     made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch)
     rows = np.array([0, 2, 3, 7, 11])
-    gram = made.gram(GradientAnalyzer(made.policy.model), tokens, advantages_BK, rows)
+    gram = made.gram(GradientAnalyzer(made.policy.model), tokens, advantages_BK[:, None], rows)
 
     policy = random_policy(dtype=torch.float64)
     part = tokens.select(rows)
-    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.response_lengths) / len(rows)
+    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.lengths) / len(rows)
     gradients = []
     for advantages_B in torch.as_tensor(advantages_BK[rows]).T:
         by_parameter = torch.autograd.grad((scores * advantages_B).sum(), policy.model.parameters(), retain_graph=True)

@@ -1,0 +1,88 @@
+"""From a name and options to a policy that suits an environment, and back to what a settings file says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from paretune.agents.features import make_encoder
+from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.loading import load_policy, pick_device, precision_name
+from paretune.agents.network import KINDS, NetworkConfig, NetworkPolicy
+from paretune.agents.policy import Policy
+from paretune.agents.settings import AgentSettings, default_learning_rate
+from paretune.envs import ResponseEnv
+from paretune.envs.suggest import unknown_name
+
+DEFAULT_LANGUAGE_MODEL, DEFAULT_NETWORK = "tiny-math", "mlp"
+DEFAULT_HIDDEN = (64, 64)
+
+
+def resolve_policy(
+    policy: str | Path | Policy | None,
+    options: Mapping[str, Any] | None,
+    env: gym.Env[Any, Any],
+    settings: AgentSettings,
+) -> tuple[Policy, AgentSettings]:
+    """Return the policy that a name or an object stands for, and the settings with what follows from it.
+
+    A policy object keeps its device and precision, which the settings then tell.
+
+    Raises:
+        ValueError: If there is no such policy or option, or it is not of the environment's kind.
+    """
+    is_text = isinstance(env, ResponseEnv)
+    if policy is None:
+        policy = DEFAULT_LANGUAGE_MODEL if is_text else DEFAULT_NETWORK
+    if isinstance(policy, Policy):
+        if options:
+            raise ValueError(f"policy_options: must be empty when policy is an object, got {dict(options)!r}")
+        settings = replace(settings, device=str(policy.device), precision=precision_name(policy.precision))
+    elif is_text:
+        if options:
+            raise ValueError(f"policy_options: a language model has none, got {dict(options)!r}")
+        policy = load_policy(policy, settings.device, settings.precision)
+    else:
+        policy = _network(str(policy), options or {}, env, settings)
+    wanted = LanguageModelPolicy if is_text else NetworkPolicy
+    if not isinstance(policy, wanted):
+        raise ValueError(f"policy: must be a {wanted.__name__} for this environment, got a {type(policy).__name__}")
+    if isinstance(policy, NetworkPolicy):
+        _check_network(policy, env)
+    if settings.lr is None:
+        settings = replace(settings, lr=default_learning_rate(policy.parameters))
+    return policy, settings
+
+
+def policy_config(policy: Policy) -> dict[str, Any]:
+    """Return what a settings file says of `policy`."""
+    options = {"hidden": list(policy.config.hidden)} if isinstance(policy, NetworkPolicy) else {}
+    return {"policy": policy.name, "policy_options": options}
+
+
+def _network(kind: str, options: Mapping[str, Any], env: gym.Env[Any, Any], settings: AgentSettings) -> NetworkPolicy:
+    if kind not in KINDS:
+        raise ValueError(unknown_name("policy of a stepped environment", kind, KINDS))
+    for name in options:
+        if name != "hidden":
+            raise ValueError(unknown_name(f"option of policy {kind!r}", name, ["hidden"]))
+    hidden = options.get("hidden", DEFAULT_HIDDEN)
+    if not isinstance(hidden, list | tuple) or not all(isinstance(width, int) and width > 0 for width in hidden):
+        raise ValueError(f"hidden: must be a list of widths of at least 1, got {hidden!r}")
+    device = "cpu" if settings.device == "auto" else settings.device  # small networks gain nothing from a GPU
+    width, actions = make_encoder(env.observation_space)[1], int(env.action_space.n)  # type: ignore[attr-defined]
+    config = NetworkConfig(kind=kind, features=width, actions=actions, hidden=tuple(hidden))
+    return NetworkPolicy(config, settings.seed, pick_device(device))
+
+
+def _check_network(policy: NetworkPolicy, env: gym.Env[Any, Any]) -> None:
+    needed = make_encoder(env.observation_space)[1], int(env.action_space.n)  # type: ignore[attr-defined]
+    if (policy.config.features, policy.config.actions) != needed:
+        raise ValueError(
+            f"policy: must read {needed[0]} features and choose among {needed[1]} actions in this environment, but "
+            f"this network has {policy.config.features} and {policy.config.actions}"
+        )

@@ -1,0 +1,106 @@
+"""Training a language model on prompts and responses.
+
+Shapes: B responses, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.rollout import Rollout
+from paretune.agents.sampler import TransformersSampler
+from paretune.agents.settings import AgentSettings
+from paretune.envs import Prompt, ResponseEnv, Split
+
+Array = NDArray[np.float64]
+
+CHECKED_PROMPTS = 500
+"""Training prompts, those with the most characters, that are checked against the model's context beforehand."""
+
+
+class TextTask:
+    """A `ResponseEnv` and a language model: a start is a prompt, an episode one response, a decision one token.
+
+    Attributes:
+        sampler: Draws the responses.
+    """
+
+    unit = "tokens"
+
+    def __init__(self, env: ResponseEnv, policy: LanguageModelPolicy, settings: AgentSettings) -> None:
+        """Make the sampler, and check that prompts fit into the model's context.
+
+        Raises:
+            ValueError: If one does not, the validation split is empty, or a setting is for other environments only.
+        """
+        if settings.gamma != 1:
+            raise ValueError(f"gamma: must be 1 where episodes are single responses, got {settings.gamma}")
+        self._env = env
+        self.objectives = tuple(env.objectives)
+        self.longest = settings.max_new_tokens or env.max_tokens
+        self.sampler = TransformersSampler(
+            policy=policy,
+            max_new_tokens=self.longest,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            stop=settings.stop,
+            batch=settings.sample_batch,
+        )
+        longest = sorted(env.prompts("train"), key=lambda prompt: len(prompt.text))[-CHECKED_PROMPTS:]
+        self.sampler.check_context(prompts_of(env, "validation", settings.eval_prompts) + longest)
+
+    def starts(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """Return the prompts of a split, the first `limit`.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        return prompts_of(self._env, split, limit)
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[Prompt]:
+        """Draw `n` prompts to train on."""
+        return self._env.sample_prompts(n, rng)
+
+    def act(self, starts: Sequence[Prompt], rng: np.random.Generator, *, greedy: bool = False) -> Rollout:
+        """Answer each of B prompts."""
+        return self.sampler.sample(starts, rng, greedy=greedy)
+
+    def returns(self, outcome: Rollout, *, held_out: bool = False) -> Array:
+        """Return the responses' rewards (B, K)."""
+        # Objectives that learn from training responses must not learn from an evaluation, of training prompts either.
+        prompts = [replace(prompt, split="validation") for prompt in outcome.prompts] if held_out else outcome.prompts
+        return self._env.score(prompts, outcome.responses).astype(np.float64)
+
+    def credit(self, outcome: Rollout, returns: Array) -> Array:
+        """Return the responses' rewards (B, 1, K): all tokens share them."""
+        return returns[:, None]
+
+    def counts(self) -> dict[str, int]:
+        """Return the environment's running counts."""
+        return self._env.counts()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the objectives have learned, JSON-able."""
+        return self._env.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._env.load_state_dict(state)
+
+
+def prompts_of(env: ResponseEnv, split: Split, limit: int | None = None) -> list[Prompt]:
+    """Return the prompts of a split, the first `limit`.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    prompts = env.prompts(split, limit)
+    if not prompts:
+        raise ValueError(f"env: its {split} split must hold at least one prompt, but it is empty")
+    return prompts

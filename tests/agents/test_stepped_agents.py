@@ -1,0 +1,178 @@
+"""The agents in stepped environments: MO-Gymnasium's own and ours."""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium as gym
+import mo_gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from mo_gymnasium.wrappers import MONormalizeReward
+
+from paretune.agents import AGENTS, GRPO, RLOO, Agent, NetworkConfig, NetworkPolicy
+from paretune.cli.main import main
+from paretune.envs import StyleEnv
+from paretune.weighting import GradientWeighting
+
+from .letters import LettersEnv, random_policy
+
+QUICK = {"prompts_per_step": 2, "group_size": 4, "eval_every": 2, "eval_prompts": 2}
+ENVS = {
+    "deep-sea-treasure-v0": [-1, -101],
+    "deep-sea-treasure-concave-v0": [-1, -101],
+    "fruit-tree-v0": [0] * 6,
+    "resource-gathering-v0": [-1, -1, -1],
+    "four-room-v0": [-1, -1, -1],
+    "breakable-bottles-v0": [-101, -1, -101],
+    "paretune/TokenConvex-v0": [-10] * 2,
+    "paretune/TokenThree-v0": [-10] * 3,
+    "paretune/TokenDeceptive-v0": [-10] * 3,
+}
+
+
+@pytest.mark.parametrize("env", ENVS)
+@pytest.mark.parametrize("policy", ["mlp", "gru"])
+@pytest.mark.parametrize("weighting", ["hypervolume", "gradient"])
+def test_every_environment_trains(env, policy, weighting):
+    made = GRPO(env, policy, weighting, reference=ENVS[env], **QUICK)
+    result = made.train(2)
+    assert result.steps == 2 and np.isfinite(result.front).all()
+    assert made.archive.hypervolume() > 0
+    assert not torch.equal(  # the policy has changed
+        next(made.policy.model.parameters()), next(GRPO(env, policy, **QUICK).policy.model.parameters())
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", AGENTS.values(), ids=AGENTS)
+def test_every_agent_learns_the_best_compromise(kind, seed):
+    env = StyleEnv(8, 6, shape="convex")
+    made = kind(env, "mlp", "fixed", prompts_per_step=4, group_size=8, seed=seed, lr=1e-2, entropy=0.05)
+    made.train(60)
+    assert made.performances[0].mean() < 0 < made.evaluate("test").mean()
+    assert made.evaluate("test").mean() > 0.95 * np.mean(env.pareto_front(), axis=1).max()
+
+
+class Recall(gym.Env):
+    """Shows a bit, then nothing, and pays for naming it at last (twice as much for a one)."""
+
+    observation_space = Discrete(3)
+    action_space = Discrete(2)
+    reward_space = Box(0, 1, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.bit, self.time = int(self.np_random.integers(2)), 0
+        return self.bit, {}
+
+    def step(self, action):
+        self.time += 1
+        right = self.time == 3 and action == self.bit
+        return 2, np.array([right, right * (1 + self.bit) / 2], dtype=np.float32), self.time == 3, False, {}
+
+
+@pytest.mark.parametrize(("policy", "low", "high"), [("gru", 0.95, 1.0), ("mlp", 0.0, 0.8)])
+def test_a_memory_knows_what_the_observation_does_not_tell(policy, low, high):
+    made = RLOO(Recall(), policy, "fixed", prompts_per_step=8, group_size=8, lr=1e-2)
+    made.train(60)
+    assert low <= made.evaluate("test")[0] <= high
+
+
+def test_the_same_seed_gives_the_same_run():
+    def weights(seed: int) -> torch.Tensor:
+        made = GRPO("deep-sea-treasure-v0", "gru", "gradient", seed=seed, **QUICK)
+        made.train(3)
+        return torch.cat([parameter.detach().ravel() for parameter in made.policy.model.parameters()])
+
+    assert torch.equal(weights(0), weights(0)) and not torch.equal(weights(0), weights(1))
+
+
+@pytest.mark.parametrize("policy", ["mlp", "gru"])
+def test_a_resumed_run_is_the_uninterrupted_one(policy, tmp_path):
+    def start(folder: str) -> Agent:
+        options = {"lr": 1e-2, "kl": 0.01, "entropy": 0.01, "epochs": 2, "minibatches": 2, "checkpoint_every": 2}
+        return GRPO("resource-gathering-v0", policy, "gradient", out=tmp_path / folder, **QUICK, **options)
+
+    start("whole").train(4)
+    start("parts").train(2)
+    Agent.load(tmp_path / "parts").train(2)
+    whole, parts = ((tmp_path / name / "checkpoints" / "step-000004") for name in ("whole", "parts"))
+    for file in ("model.safetensors", "optimizer.safetensors", "network.json"):
+        assert (whole / file).read_bytes() == (parts / file).read_bytes()
+    lines = [
+        [json.loads(line) | {"times": None} for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "parts")
+    ]
+    assert lines[0] == lines[1] and lines[0][-1]["env_steps"] > 0
+
+
+def test_the_weights_of_the_gradient_guided_method_come_from_single_decisions():
+    made = RLOO(StyleEnv(4, 5), "mlp", GradientWeighting(2), gradient_responses=None, loss_mean="token", **QUICK)
+    outcome = made.task.act([100, 100, 200, 200], np.random.default_rng(0))
+    credit_BTK = made.task.credit(outcome, made.task.returns(outcome))
+    gram = made.updater.gram(made.analyzer, outcome.decisions, credit_BTK, np.arange(4))
+
+    gradients = []
+    for credit_BT in torch.as_tensor(credit_BTK.astype(np.float32)).moveaxis(2, 0):
+        loss = (made.policy.log_probs(outcome.decisions) * credit_BT).sum() / outcome.decisions.mask.sum()
+        by_parameter = torch.autograd.grad(loss, made.policy.model.parameters())
+        gradients.append(torch.cat([gradient.ravel() for gradient in by_parameter]).double())
+    expected = torch.stack(gradients) @ torch.stack(gradients).T
+    np.testing.assert_allclose(gram, expected, rtol=1e-4)
+
+
+def test_wrapped_environments_keep_their_wrappers():
+    env = MONormalizeReward(mo_gymnasium.make("deep-sea-treasure-v0"), idx=1)
+    made = GRPO(env, weighting="fixed", reference=[0, -1000], **QUICK)
+    made.train(1)
+    plain = GRPO("deep-sea-treasure-v0", weighting="fixed", **QUICK)
+    assert made.objectives == plain.objectives == ("objective_0", "objective_1")
+    assert made.performances[0][1] != plain.assess("validation").mean[1]
+
+
+def test_the_reference_point_reaches_archive_and_weighting():
+    made = GRPO("deep-sea-treasure-v0", weighting="hypervolume", reference=[0, -50], **QUICK)
+    assert made.archive.reference.tolist() == made.weighting.archive.reference.tolist() == [0, -50]
+    own = GRPO(
+        "deep-sea-treasure-v0", weighting="hypervolume", reference=[0, -50], weighting_options={"reference": (0, -9)}
+    )
+    assert own.weighting.archive.reference.tolist() == [0, -9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"env": "water-reservoir-v0"}, "actions must be text or of a Discrete space, got Box"),
+        ({"env": "deep-sea-treasure-v0", "policy": "tiny-math"}, "unknown policy of a stepped environment 'tiny-math'"),
+        ({"env": "deep-sea-treasure-v0", "policy": random_policy()}, "must be a NetworkPolicy .* LanguageModelPolicy"),
+        ({"env": LettersEnv(), "policy": NetworkPolicy(NetworkConfig(kind="mlp", features=2, actions=2))},
+         "must be a LanguageModelPolicy"),
+        ({"env": "deep-sea-treasure-v0", "policy": NetworkPolicy(NetworkConfig(kind="mlp", features=2, actions=2))},
+         "must read 24 features and choose among 4 actions"),
+        ({"env": "deep-sea-treasure-v0", "policy_options": {"hiden": [3]}}, "did you mean 'hidden'"),
+        ({"env": "deep-sea-treasure-v0", "policy_options": {"hidden": [0]}}, r"hidden: must be a list of widths"),
+        ({"env": "deep-sea-treasure-v0", "reference": [0]}, "reference: must have 2 numbers"),
+        ({"env": "deep-sea-treasure-v0", "gamma": 1.5}, "gamma: must be from 0 to 1, got 1.5"),
+        ({"env": LettersEnv(), "policy": random_policy(), "gamma": 0.9}, "gamma: must be 1"),
+        ({"env": "CartPole-v1"}, "must have a vector reward"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GRPO(**arguments)
+
+
+def test_the_command_line_trains_resumes_and_evaluates(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    words = ["train", "--env", "deep-sea-treasure-v0", "--policy-options", "hidden=[16]", "--reference", "0", "-50"]
+    words += ["--eval-every", "1", "--out", out, "--quiet"]
+    assert main([*words, "--steps", "2"]) == 0
+    assert main(["train", "--resume", "--out", out, "--steps", "3", "--quiet"]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["policy"] == "mlp" and config["policy_options"] == {"hidden": [16]} and config["steps"] == 3
+    assert main(["evaluate", out, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["objectives"]) == {"objective_0", "objective_1"}
+    assert (tmp_path / "run" / "front.png").stat().st_size > 0
