@@ -24,9 +24,10 @@ class TokenText(ResponseEnv):
 
     The reward is the text's undiscounted returns in the task, clipped to [0, 1]; white space around the text is
     ignored, and a text of another length or with other letters scores 0 everywhere. Clipping keeps the order in each
-    objective, so a text that another dominates stays at most as good; and points of the task's front that lie in
-    [0, 1]^K are not moved, so they stay on the front. Where all do, the fronts are those of the task; else those of
-    its clipped returns.
+    objective, so a text that another dominates stays at most as good. And points of the task's front in (0, 1]^K stay
+    on the front: they are not moved, and where a clipped return is positive, the return itself was no smaller, so what
+    dominates them now did so before. Where all points of the front are like that, the fronts are those of the task;
+    else `pareto_front` and `convex_front` are those of its clipped returns.
 
     All prompts ask for the same and differ in their number: there is one front for all of them.
 
