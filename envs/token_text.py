@@ -31,6 +31,10 @@ class TokenText(ResponseEnv):
 
     All prompts ask for the same and differ in their number: there is one front for all of them.
 
+    Where a change of style costs as much as in the default task, random texts have negative returns and score 0. A
+    policy that is to learn from scratch needs `task_options={"change_cost": 0.1}` or less: then 9 of 10 random texts
+    score, and the default task's front has 31 points instead of 16.
+
     Attributes:
         task: The token-level task.
 

@@ -3,9 +3,9 @@
     python examples/benchmarks/vector_speed.py
 
 Both write the same random tokens in n texts at a time. They are timed in turn, so that a busy machine slows both, and
-the median of the repeats counts. MO-Gymnasium's `MOSyncVectorEnv` runs over bare environments, without the wrappers that
-`gymnasium.make` adds, which would slow it further. A step of a vector counts as n steps, also where it begins new texts.
-Writes vector_speed.json and vector_speed.md beside this file.
+the median of the repeats counts. MO-Gymnasium's `MOSyncVectorEnv` runs over bare environments, without the wrappers
+that `gymnasium.make` adds, which would slow it further. A step of a vector counts as n steps, also where it begins new
+texts. Writes vector_speed.json and vector_speed.md beside this file.
 """
 
 from __future__ import annotations

@@ -56,6 +56,15 @@ def test_any_text_gets_scores_in_the_unit_cube(responses: list[str]) -> None:
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
+def test_a_small_cost_lets_random_texts_score() -> None:
+    texts = np.random.default_rng(0).integers(16, size=(500, 10))
+    for change_cost, least, most, points in ((1.0, 0.0, 0.01, 16), (0.1, 0.8, 0.95, 31)):
+        env = TokenText(task_options={"change_cost": change_cost})
+        scores = env.score(["?"] * 500, [write(env.task, text) for text in texts])
+        assert least <= scores.any(axis=1).mean() <= most
+        assert len(env.pareto_front()) == points
+
+
 @pytest.mark.parametrize(
     "task",
     [
@@ -98,7 +107,8 @@ def test_prompts_are_fixed_disjoint_and_readable() -> None:
 @pytest.mark.parametrize("task_id", TASKS)
 def test_prompts_and_symbols_are_ascii_at_default_sizes(task_id: str) -> None:
     env = TokenText(task_id)
-    assert set(env.prompts("train")[0].text + env.task.symbols) <= set(string.printable) - set(string.whitespace) | {" "}
+    printable = set(string.ascii_letters + string.digits + string.punctuation + " ")
+    assert set(env.prompts("train")[0].text + env.task.symbols) <= printable
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,7 @@ def test_prompts_and_symbols_are_ascii_at_default_sizes(task_id: str) -> None:
         (26, 5, "5 letters from a to z"),
         (27, 5, "5 letters from a to z, A"),
         (62, 5, "5 letters from a to z, A to Z, 0 to 9"),
-        (64, 5, "5 letters from a to z, A to Z, 0 to 9, ! to \""),
+        (64, 5, '5 letters from a to z, A to Z, 0 to 9, ! to "'),
         (256, 5, "5 letters from a to z, A to Z, 0 to 9, ! to ~, Ā to ơ"),
     ],
 )

@@ -18,9 +18,7 @@ IDS = [info.id for info in list_envs()]
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_make_vec_makes_every_environment(
-    env_id: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_make_vec_makes_every_environment(env_id: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     options: dict[str, Any] = {}
     if env_id == "paretune/Math-v0":
         options["dataset"] = tmp_path / "sums.jsonl"
