@@ -14,6 +14,9 @@ from paretune.envs.response import ResponseEnv
 from paretune.envs.spaces import UnicodeText
 from paretune.envs.style import StyleEnv
 from paretune.envs.token_env import TokenEnv
+from paretune.envs.token_text import TokenText
+from paretune.envs.token_vector import TokenVectorEnv
+from paretune.envs.vector import vector_of
 
 __all__ = [
     "SPLITS",
@@ -37,6 +40,8 @@ __all__ = [
     "Split",
     "StyleEnv",
     "TokenEnv",
+    "TokenText",
+    "TokenVectorEnv",
     "UnicodeText",
     "WeightedSum",
     "as_objective",
@@ -44,6 +49,7 @@ __all__ = [
     "list_envs",
     "make_env",
     "register_envs",
+    "vector_of",
 ]
 
 register_envs()

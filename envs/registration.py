@@ -25,40 +25,43 @@ class Entry:
 
     Attributes:
         entry_point: The environment's class.
+        vector_entry_point: What makes a vector of them, in paretune.envs.vector.
         summary: One line about it; empty takes that of the class.
         options: Options that differ from the class's own defaults.
         objectives: The names of the objectives that it has by default; empty takes those of the class.
     """
 
     entry_point: str
+    vector_entry_point: str
     summary: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
 
 
-STYLE = "paretune.envs.style:StyleEnv"
+STYLE = ("paretune.envs.style:StyleEnv", "paretune.envs.vector:style")
 ENVS = {
-    "paretune/Arithmetic-v0": Entry("paretune.envs.arithmetic:ArithmeticEnv"),
-    "paretune/Math-v0": Entry("paretune.envs.math_dataset:MathEnv"),
+    "paretune/Arithmetic-v0": Entry("paretune.envs.arithmetic:ArithmeticEnv", "paretune.envs.vector:arithmetic"),
+    "paretune/Math-v0": Entry("paretune.envs.math_dataset:MathEnv", "paretune.envs.vector:math"),
     "paretune/TokenConvex-v0": Entry(
-        STYLE, "Token by token; a convex front.", {"vocabulary": 16, "length": 10, "shape": "convex"}
+        *STYLE, "Token by token; a convex front.", {"vocabulary": 16, "length": 10, "shape": "convex"}
     ),
     "paretune/TokenConcave-v0": Entry(
-        STYLE,
+        *STYLE,
         "Token by token; a concave front, of which fixed linear weights reach only the ends.",
         {"vocabulary": 16, "length": 10, "shape": "concave"},
     ),
     "paretune/TokenDisconnected-v0": Entry(
-        STYLE, "Token by token; a front in three pieces.", {"vocabulary": 24, "length": 10, "shape": "disconnected"}
+        *STYLE, "Token by token; a front in three pieces.", {"vocabulary": 24, "length": 10, "shape": "disconnected"}
     ),
     "paretune/TokenThree-v0": Entry(
-        STYLE,
+        *STYLE,
         "Token by token; three objectives, a convex front.",
         {"vocabulary": 21, "length": 10, "objectives": 3, "shape": "convex"},
         ("style_0", "style_1", "style_2"),
     ),
-    "paretune/TokenDeceptive-v0": Entry("paretune.envs.deceptive:DeceptiveEnv"),
-    "paretune/Token-v0": Entry(STYLE, "Token by token; any size and shape of front."),
+    "paretune/TokenDeceptive-v0": Entry("paretune.envs.deceptive:DeceptiveEnv", "paretune.envs.vector:deceptive"),
+    "paretune/Token-v0": Entry(*STYLE, "Token by token; any size and shape of front."),
+    "paretune/TokenText-v0": Entry("paretune.envs.token_text:TokenText", "paretune.envs.vector:token_text"),
 }
 """What is registered, by id."""
 
@@ -85,7 +88,12 @@ def register_envs() -> None:
     """Register the environments with Gymnasium, unless they are registered already."""
     for env_id, entry in ENVS.items():
         if env_id not in gym.registry:
-            gym.register(env_id, entry_point=entry.entry_point, kwargs=dict(entry.options))
+            gym.register(
+                env_id,
+                entry_point=entry.entry_point,
+                vector_entry_point=entry.vector_entry_point,
+                kwargs=dict(entry.options),
+            )
 
 
 def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
@@ -143,7 +151,7 @@ def list_envs() -> list[EnvInfo]:
 
 def _info(spec: EnvSpec) -> EnvInfo:
     creator = _creator(spec)
-    entry = ENVS.get(spec.id, Entry(""))
+    entry = ENVS.get(spec.id, Entry("", ""))
     summary = entry.summary or (inspect.getdoc(creator) or "").partition("\n")[0]
     options = {name: spec.kwargs.get(name, parameter.default) for name, parameter in _options(creator).items()}
     return EnvInfo(spec.id, summary, entry.objectives or getattr(creator, "default_objectives", ()), options)

@@ -21,8 +21,17 @@ from paretune.envs.suggest import unknown_name
 
 Observation = Literal["one_hot", "multi_discrete"]
 MAX_VOCABULARY = 256
-SYMBOLS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "".join(map(chr, range(0x100, 0x1C2)))
-"""How tokens are shown: one visible character each."""
+SYMBOL_RUNS = (
+    string.ascii_lowercase,
+    string.ascii_uppercase,
+    string.digits,
+    string.punctuation,
+    "".join(map(chr, range(0x100, 0x1A2))),
+)
+SYMBOLS = "".join(SYMBOL_RUNS)
+"""How tokens are shown: one visible character each, the first 94 of them ASCII."""
+PADDING = "\N{MIDDLE DOT}"
+"""Shown where a text has no token yet."""
 
 
 class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
@@ -52,7 +61,7 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         ...         return np.stack([new != last, new == 0], axis=-1) / self.length
         >>> env = Alternate(vocabulary=2, length=2, objectives=["varied", "zeros"], low=0.0, high=0.5)
         >>> [point.tolist() for point in env.pareto_front()]
-        [[0.5, 1.0], [1.0, 0.5]]
+        [[0.0, 1.0], [1.0, 0.5]]
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (declared so by gymnasium.Env)
@@ -104,7 +113,6 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         self.symbols = SYMBOLS[:vocabulary]
         self.render_mode = render_mode
         self.tokens: list[int] = []
-        self._returns = np.zeros(self.reward_dim)
         self._begun = False
         self._fronts: dict[tuple[str, float], Points] = {}
 
@@ -131,7 +139,6 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         if options:
             raise ValueError(unknown_name("option of reset", next(iter(options)), []))
         self.tokens = []
-        self._returns = np.zeros(self.reward_dim)
         self._begun = True
         return self._observe(), {}
 
@@ -150,24 +157,46 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         """
         if not self._begun or len(self.tokens) == self.length:
             raise ResetNeeded("the episode has not begun or is over: call reset() before step()")
-        token = int(np.asarray(action).item())
-        if not 0 <= token < self.vocabulary:
-            raise ValueError(f"action must be a token from 0 to {self.vocabulary - 1}, got {action!r}")
+        given = np.asarray(action)
+        token = int(self.check_tokens("action", given.reshape(()) if given.size == 1 else given, ()))
         reward = self.step_rewards(len(self.tokens), self.tokens[-1] if self.tokens else 0, token)
         self.tokens.append(token)
-        self._returns += reward
         return self._observe(), reward, len(self.tokens) == self.length, False, {}
+
+    def check_tokens(self, name: str, tokens: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.int64]:
+        """Return tokens as an int64 array.
+
+        Raises:
+            ValueError: If they have not this shape, or one of them is no token; the message calls them `name`.
+        """
+        array = np.asarray(tokens)
+        if shape is not None and array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        known = array.dtype.kind in "iu" and (not array.size or 0 <= array.min() <= array.max() < self.vocabulary)
+        if not known:
+            raise ValueError(f"{name} must be a token from 0 to {self.vocabulary - 1}, an integer; got {tokens!r}")
+        return array.astype(np.int64)
 
     def step_rewards(self, position: Any, last: Any, new: Any) -> NDArray[np.float32]:
         """Return `rewards` as agents get them: a fresh float32 array (..., K)."""
         return np.array(self.rewards(position, last, new), dtype=np.float32)
 
     def returns(self, texts: ArrayLike, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Return the discounted returns (..., K) of complete texts (..., L)."""
-        tokens = np.asarray(texts, dtype=np.int64)
+        """Return the discounted returns (..., K) of texts (..., T) of T tokens, complete ones if T = L.
+
+        They are computed in double precision, as the fronts are; the float32 rewards of `step` add up to the same
+        within their rounding.
+
+        Raises:
+            ValueError: If the texts are longer than L, or hold something that is no token.
+        """
+        tokens = self.check_tokens("texts", texts)
+        length = tokens.shape[-1] if tokens.ndim else 0
+        if not 1 <= length <= self.length:
+            raise ValueError(f"texts must have from 1 to {self.length} tokens, got {length}")
         lasts = np.concatenate([np.zeros_like(tokens[..., :1]), tokens[..., :-1]], axis=-1)
-        rewards = self.step_rewards(np.arange(self.length), lasts, tokens).astype(np.float64)
-        return np.einsum("...tk,t->...k", rewards, gamma ** np.arange(self.length))
+        rewards = np.asarray(self.rewards(np.arange(length), lasts, tokens), dtype=np.float64)
+        return np.einsum("...tk,t->...k", rewards, gamma ** np.arange(length))
 
     def pareto_front(self, gamma: float = 1.0) -> list[NDArray[np.float64]]:
         """Return the non-dominated returns (K,) of deterministic policies, exactly, in ascending order.
@@ -193,11 +222,14 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
 
     def render(self) -> str | None:
         """Return the text so far and its undiscounted returns; None without render mode."""
-        if self.render_mode is None:
-            return None
-        text = "".join(self.symbols[token] for token in self.tokens)
-        values = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.objectives, self._returns, strict=True))
-        return f"{text.ljust(self.length, '.')}  {len(self.tokens)}/{self.length}  {values}"
+        return self.picture(self.tokens) if self.render_mode == "ansi" else None
+
+    def picture(self, tokens: Sequence[int]) -> str:
+        """Return the beginning of a text, how far it is, and its undiscounted returns, in one line."""
+        returns = self.returns(tokens) if tokens else np.zeros(self.reward_dim)
+        text = "".join(self.symbols[token] for token in tokens).ljust(self.length, PADDING)
+        values = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.objectives, returns, strict=True))
+        return f"{text}  {len(tokens)}/{self.length}  {values}"
 
     def _observe(self) -> NDArray[Any]:
         last = np.array([self.tokens[-1] if self.tokens else 0])
@@ -209,7 +241,7 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         if (kind, gamma) not in self._fronts:
             tokens = np.arange(self.vocabulary)
             self._fronts[kind, gamma] = best_returns(
-                lambda position, last: self.step_rewards(position, last, tokens).astype(np.float64),
+                lambda position, last: np.asarray(self.rewards(position, last, tokens), dtype=np.float64),
                 self.vocabulary,
                 self.length,
                 gamma,

@@ -21,7 +21,7 @@ def test_all_environments_are_listed_with_objectives_and_summary(capsys: Capture
 def test_every_option_is_listed_with_default_and_meaning(info: EnvInfo, capsys: Capture) -> None:
     assert main(["envs", info.id]) == 0
     head, _, table = capsys.readouterr().out.partition("\n\n")
-    assert head.splitlines()[1] == f"objectives: {', '.join(info.objectives)}"
+    assert head.splitlines()[1] == "objectives: " + ", ".join(info.objectives)
     rows = table.splitlines()[1:]
     assert [row.split()[0] for row in rows] == list(info.options)
     assert all(len(row.split()) > 3 for row in rows), "an option without a meaning in the docstring"

@@ -1,0 +1,15 @@
+"""The examples in docstrings run and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["deceptive", "fronts", "registration", "style", "token_env", "token_text", "token_vector", "vector"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"paretune.envs.{name}")).failed == 0
