@@ -48,8 +48,8 @@ def check_episodes(case: Case) -> None:
     env: Any = case.env
     for moment in case.played:
         observation, reward, terminated, truncated, info = moment
-        inside = observation in env.observation_space
-        require(inside, f"the observation {shown(observation)} is not in observation_space {env.observation_space}")
+        if observation not in env.observation_space:
+            raise Breach(f"the observation {shown(observation)} is not in observation_space {env.observation_space}")
         require(isinstance(info, dict), f"the info is {shown(info)}; return a dict")
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
             require(
@@ -64,8 +64,10 @@ def _check_reward(reward: Any, space: Box) -> None:
     require(isinstance(reward, np.ndarray), f"the reward is {shown(reward)} of type {type(reward).__name__}; {fix}")
     require(reward.dtype == np.float32, f"the reward has the dtype {reward.dtype}; {fix}")
     require(reward.shape == space.shape, f"the reward has the shape {reward.shape}; {fix}")
-    require(bool(np.isfinite(reward).all()), f"the reward {shown(reward)} is not finite; bound it")
-    require(reward in space, f"the reward {shown(reward)} is not in reward_space {shown(space)}; widen the space")
+    if not np.isfinite(reward).all():
+        raise Breach(f"the reward {shown(reward)} is not finite; bound it")
+    if reward not in space:
+        raise Breach(f"the reward {shown(reward)} is not in reward_space {shown(space)}; widen the space")
 
 
 class Scalarised(gym.Wrapper[Any, Any, Any, Any]):

@@ -144,10 +144,8 @@ def require_same(seen: Sequence[Moment], expected: Sequence[Moment], how: str, f
     for number, (one, other) in enumerate(zip(seen, expected, strict=False)):
         for field in Moment._fields:
             a, b = getattr(one, field), getattr(other, field)
-            require(
-                data_equivalence(a, b, exact=True),
-                f"{how}, the {field} number {number} is {shown(a)} instead of {shown(b)}; {fix}",
-            )
+            if not data_equivalence(a, b, exact=True):
+                raise Breach(f"{how}, the {field} number {number} is {shown(a)} instead of {shown(b)}; {fix}")
     require(len(seen) == len(expected), f"{how}, there are {len(seen)} steps instead of {len(expected)}; {fix}")
 
 
