@@ -17,7 +17,10 @@ from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 from paretune.envs import ArithmeticEnv, ConformanceError, StyleEnv, check_env, list_envs, make_env
 from paretune.envs.checker import ALL_RULES
-from tests.envs.broken_envs import BROKEN, Walk
+from tests.envs import broken_texts, broken_tokens, broken_walks
+from tests.envs.broken_walks import Walk
+
+BROKEN = [*broken_walks.BROKEN, *broken_texts.BROKEN, *broken_tokens.BROKEN]
 
 
 @pytest.fixture
