@@ -2,9 +2,11 @@
 
 from paretune.envs.accuracy import Accuracy
 from paretune.envs.arithmetic import ArithmeticEnv
+from paretune.envs.checker import check_env
 from paretune.envs.clarity import Clarity
 from paretune.envs.combine import FunctionObjective, Gated, Product, WeightedSum, as_objective
 from paretune.envs.conciseness import Conciseness, RelativeConciseness
+from paretune.envs.conformance import ConformanceError
 from paretune.envs.deceptive import DeceptiveEnv
 from paretune.envs.math_dataset import MathEnv
 from paretune.envs.objectives import Objective, Scores
@@ -24,6 +26,7 @@ __all__ = [
     "ArithmeticEnv",
     "Clarity",
     "Conciseness",
+    "ConformanceError",
     "DeceptiveEnv",
     "EnvInfo",
     "FunctionObjective",
@@ -46,6 +49,7 @@ __all__ = [
     "WeightedSum",
     "as_objective",
     "as_prompts",
+    "check_env",
     "list_envs",
     "make_env",
     "register_envs",

@@ -19,3 +19,12 @@ def test_the_python_code_of_the_documents_runs(code: str, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     Path("block.py").write_text(code.replace("train(steps=20)", "train(steps=1)"))
     runpy.run_path("block.py")
+
+
+def test_an_environment_takes_at_most_30_lines() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Add an environment")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 2
+    for code in blocks:
+        assert len(code.splitlines()) <= 30
+        assert re.search(r"^check_env\(", code, re.MULTILINE)
