@@ -129,7 +129,7 @@ def _exact_front(env: TokenEnv, gamma: float) -> tuple[Points | None, int]:
         return pareto_set(points)
 
     def rewards(position: int, last: int) -> Points:
-        return env.step_rewards(position, last, tokens).astype(np.float64)
+        return np.asarray(env.rewards(position, last, tokens), dtype=np.float64)
 
     try:
         return best_returns(rewards, env.vocabulary, env.length, gamma, prune), compared
