@@ -1,0 +1,219 @@
+"""A sweep over preferences: one training run for each, and one archive of all.
+
+Shapes: N preferences, K objectives.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from paretune.agents.agent import Agent
+from paretune.agents.components import env_config, resolve_env
+from paretune.agents.episode_task import objective_names
+from paretune.agents.files import remove, write_json
+from paretune.agents.policy import Policy
+from paretune.agents.preferences import even_preferences, next_preference
+from paretune.agents.run_folder import RunFolder
+from paretune.weighting import ParetoArchive, resolve_preference
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What a sweep led to; performances are on the validation split.
+
+    Attributes:
+        objectives: Names of the K objectives.
+        preferences: What was trained for (N, K), in the order of training.
+        performances: Performance of each run's last policy (N, K).
+        archive: Pareto archive of all validations of all runs; tags are [run, step].
+        folder: Where the runs are, if anywhere.
+        interrupted: Whether a signal ended the sweep before its last run.
+    """
+
+    objectives: tuple[str, ...]
+    preferences: Array
+    performances: Array
+    archive: ParetoArchive
+    folder: Path | None
+    interrupted: bool
+
+
+class Sweep:
+    """Trains one agent for each of a set of preferences.
+
+    A sweep with a folder is a folder of runs: what is finished there is not trained again, and an unfinished run goes
+    on from its last checkpoint, bit for bit.
+
+    Example:
+        >>> from paretune.agents import RLOO
+        >>> result = Sweep(RLOO, "paretune/TokenConvex-v0", steps=2, preferences=3, prompts_per_step=2).run()
+        >>> result.preferences.tolist()
+        [[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]
+    """
+
+    def __init__(
+        self,
+        agent: type[Agent],
+        env: str | gym.Env,
+        policy: str | Path | Policy | None = None,
+        weighting: str = "fixed",
+        *,
+        steps: int,
+        preferences: int | ArrayLike = 8,
+        refine: int = 0,
+        env_options: Mapping[str, Any] | None = None,
+        out: str | Path | None = None,
+        overwrite: bool = False,
+        **arguments: Any,
+    ) -> None:
+        """Check everything, by making the first agent, before anything long starts.
+
+        Args:
+            agent: The kind of agent, such as GRPO.
+            env: An environment or its id.
+            policy: A policy or its name; each run starts from a copy of it.
+            weighting: Name of the strategy, which gets each preference in turn.
+            steps: Training steps of each run.
+            preferences: Number of evenly spread preferences, or the preferences (N, K) themselves.
+            refine: Runs after those, each halfway across the widest gap that the front has by then.
+            env_options: Options of an environment given by id.
+            out: Folder that the runs are written to; None writes nothing.
+            overwrite: Replace a sweep that `out` already holds, instead of going on with it.
+            **arguments: Further arguments of the agent.
+
+        Raises:
+            ValueError: If a value breaks its rule, or the folder holds another sweep.
+        """
+        if steps < 1:
+            raise ValueError(f"steps: must be at least 1, got {steps}")
+        if refine < 0:
+            raise ValueError(f"refine: must be at least 0, got {refine}")
+        if not isinstance(weighting, str):
+            raise ValueError(f"weighting: must be a name, as each run needs one of its own, got {weighting!r}")
+        if "preference" in arguments:
+            raise ValueError("preference: a sweep takes preferences, a number of them or a list")
+        self.agent, self.policy, self.weighting = agent, policy, weighting
+        self.steps, self.refine, self.arguments = steps, refine, arguments
+        self.env = resolve_env(env, env_options)
+        self.objectives = objective_names(self.env)
+        self.preferences = _preferences(preferences, len(self.objectives))
+        self.folder = None if out is None else Path(out)
+        self._make(self.preferences[0], None)
+        if self.folder is not None:
+            self._open(self.folder, overwrite)
+
+    def run(self, on_run: Callable[[int, Array, Array], None] | None = None) -> SweepResult:
+        """Train what is not yet trained.
+
+        Args:
+            on_run: Called after each run with its number from 0, its preference (K,) and its last performance (K,).
+
+        Returns:
+            The runs' results together.
+        """
+        trained: list[Array] = []
+        performances: list[Array] = []
+        archive = ParetoArchive(self.arguments.get("reference") or len(self.objectives))
+        interrupted = False
+        for number in range(len(self.preferences) + self.refine):
+            preference = self._preference(number, trained, performances)
+            if preference is None:  # all runs came to the same
+                break
+            finished = self._train(number, preference)
+            trained.append(preference)
+            performances.append(finished.performances[max(finished.performances)])
+            for step, performance in finished.performances.items():
+                archive.add(performance, tag=[number, step])
+            interrupted = finished.step < self.steps
+            if interrupted:
+                break
+            if on_run is not None:
+                on_run(number, preference, performances[-1])
+        result = SweepResult(
+            self.objectives, np.array(trained), np.array(performances), archive, self.folder, interrupted
+        )
+        if self.folder is not None:
+            write_json(self.folder / "archive.json", archive.state_dict())
+        return result
+
+    def _preference(self, number: int, trained: list[Array], performances: list[Array]) -> Array | None:
+        if number < len(self.preferences):
+            return self.preferences[number]
+        return next_preference(trained, performances)
+
+    def _train(self, number: int, preference: Array) -> Agent:
+        """Return the agent of a run, trained as far as a signal lets it."""
+        folder = None if self.folder is None else self.folder / f"run-{number:03d}"
+        if folder is not None and RunFolder(folder).config_path.exists():
+            env = None if env_config(self.env)["env"] else self.env
+            agent = Agent.load(folder, env=env)
+        else:
+            agent = self._make(preference, folder)
+        if agent.step < self.steps:
+            agent.train(self.steps - agent.step)
+        return agent
+
+    def _make(self, preference: Array, out: Path | None) -> Agent:
+        return self.agent(
+            self.env,
+            copy.deepcopy(self.policy),
+            self.weighting,
+            preference=preference.tolist(),
+            out=out,
+            **self.arguments,
+        )
+
+    def _open(self, folder: Path, overwrite: bool) -> None:
+        """Write what the sweep is to its folder, or check that the folder holds this very sweep."""
+        path = folder / "sweep.json"
+        described = json.loads(json.dumps(self._description()))
+        if path.exists() and not overwrite:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            for name in described.keys() | stored.keys():
+                if described.get(name) != stored.get(name):
+                    raise ValueError(
+                        f"out: {str(folder)!r} holds another sweep, whose {name} is {stored.get(name)!r} and not "
+                        f"{described.get(name)!r}; replace it (overwrite) or name another folder"
+                    )
+            return
+        if folder.exists() and not path.exists() and any(folder.iterdir()) and not overwrite:
+            raise ValueError(f"out: {str(folder)!r} must be a new folder or that of a sweep; it holds something else")
+        folder.mkdir(parents=True, exist_ok=True)
+        for run in folder.glob("run-*"):
+            remove(run)
+        write_json(path, described)
+
+    def _description(self) -> dict[str, Any]:
+        policy = self.policy.name if isinstance(self.policy, Policy) else self.policy and str(self.policy)
+        arguments = {name: value for name, value in self.arguments.items() if name not in ("display", "tracker")}
+        return {
+            **env_config(self.env),
+            "agent": self.agent.algorithm.name,
+            "policy": policy,
+            "weighting": self.weighting,
+            "steps": self.steps,
+            "preferences": self.preferences.tolist(),
+            "refine": self.refine,
+            **arguments,
+        }
+
+
+def _preferences(preferences: int | ArrayLike, objectives: int) -> Array:
+    if isinstance(preferences, int):
+        return even_preferences(objectives, preferences)
+    given = [resolve_preference(preference) for preference in np.atleast_2d(np.asarray(preferences, dtype=np.float64))]
+    for preference in given:
+        if len(preference) != objectives:
+            raise ValueError(f"preferences: must have {objectives} weights each, got {list(preference)}")
+    return np.array(given)
