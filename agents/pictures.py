@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from paretune.agents.drawing import PALETTE, save, step_ticks, tidy
+from paretune.agents.drawing import PALETTE, save, step_ticks, tidy, widen
 from paretune.agents.front_picture import draw_front
 from paretune.agents.run_folder import RunFolder
 from paretune.weighting import ParetoArchive
@@ -94,7 +94,8 @@ def draw_history(path: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]
         Line2D([], [], color=GREY, lw=1.8, marker="o", ms=4, label="validation"),
         Patch(color=GREY, alpha=0.2, lw=0, label="one standard error"),
     ]
-    figure.legend(handles=named + styles, loc="outside right upper", frameon=False)
+    figure.legend(handles=named, loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(handles=styles, loc="outside lower center", ncols=3, frameon=False)
     return save(figure, path)
 
 
@@ -111,7 +112,8 @@ def _draw_objectives(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapp
         )
         axes.plot(steps_N, means_N, color=_colour(k), lw=1.8, marker="o", ms=4)
         axes.fill_between(steps_N, means_N - errors_N, means_N + errors_N, color=_colour(k), alpha=0.18, lw=0)
-    axes.set_ylabel("mean of the objective\n(0 to 1, larger is better)")
+    widen(axes.yaxis)
+    axes.set_ylabel("mean of the objective\n(larger is better)")
 
 
 def _draw_weights(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
@@ -132,11 +134,13 @@ def _overlap(shares_TK: NDArray[np.float64], k: int) -> bool:
 
 
 def _draw_series(axes: Axes, lines: Sequence[Mapping[str, Any]], key: str, label: str) -> None:
-    """Draw one number per step, which holds until the next."""
+    """Draw one number per step, which holds until the next; the last one a little beyond its step, to be seen."""
     present = [line for line in lines if key in line]
-    steps = [line["step"] for line in present]
-    axes.step(steps, [line[key] for line in present], where="post", color="#333333", lw=1.5)
+    steps, values = [line["step"] for line in present], [line[key] for line in present]
+    end = steps[-1] + max(1.0, 0.015 * (steps[-1] - steps[0]))
+    axes.step([*steps, end], [*values, values[-1]], where="post", color="#333333", lw=1.5)
     axes.margins(y=0.15)
+    widen(axes.yaxis)
     axes.set_ylabel(label)
 
 
