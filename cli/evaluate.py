@@ -16,7 +16,7 @@ from paretune.cli.tables import format_table
 
 @dataclass(kw_only=True)
 class EvaluateSettings:
-    """Measure the policy of a run on a split: mean and standard error of each objective, and the hypervolume.
+    """Measure the policy of a run on a split: mean and standard error of each objective, and their hypervolume.
 
     Example: paretune evaluate runs/a --split test
     """
@@ -73,5 +73,6 @@ def as_table(evaluation: Evaluation) -> str:
         for name, entry in evaluation.summary().items()
     ]
     return format_table(
-        ("objective", "mean", "standard error"), [*rows, ("hypervolume", f"{evaluation.hypervolume:.4f}", "")]
+        ("objective", "mean", "standard error"),
+        [*rows, ("hypervolume of the policy", f"{evaluation.hypervolume:.4f}", "")],
     )

@@ -22,11 +22,16 @@ def run(words: Sequence[str]) -> int:
         ValueError: If a setting is wrong.
     """
     settings = read_settings(words)
+    if settings.steps < 1:
+        raise ValueError(f"steps: must be at least 1, got {settings.steps}")
     agent = resumed_agent(settings) if settings.resume else new_agent(settings)
-    remaining = settings.steps - agent.step
-    if remaining < 1:
-        raise ValueError(f"steps: must be more than the {agent.step} done already to go on, got {settings.steps}")
-    result = agent.train(remaining)
+    if settings.steps <= agent.step:
+        got = "" if settings.steps == agent.step else f", got {settings.steps}"
+        raise ValueError(
+            f"steps: the run in {str(settings.folder)!r} is complete with its {agent.step} steps; --steps N with N "
+            f"above {agent.step} continues it{got}"
+        )
+    result = agent.train(settings.steps - agent.step)
     if not settings.quiet:
         print(report(result, agent.objectives))
         if result.interrupted:
@@ -66,7 +71,7 @@ def report(result: TrainResult, objectives: Sequence[str]) -> str:
     rows = [
         *((name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}") for name, before, after in before_after),
         (
-            "hypervolume",
+            "hypervolume of the archive",
             f"{result.hypervolume_before:.4f}",
             f"{result.hypervolume_after:.4f}",
             f"{result.hypervolume_after - result.hypervolume_before:+.4f}",
