@@ -26,8 +26,8 @@ from paretune.agents.drawing import PALETTE, save, step_ticks, tidy, widen
 FRONT_COLOUR = PALETTE[1]
 STEP_COLOURS = "cividis"
 PATH_COLOUR = "#BBBBBB"
-START = {"marker": "X", "s": 64, "color": "black", "edgecolor": "white", "linewidths": 0.8}
-RING = {"marker": "o", "s": 110, "facecolors": "none", "edgecolors": FRONT_COLOUR, "linewidths": 1.6}
+START: dict[str, Any] = {"marker": "X", "s": 64, "color": "black", "edgecolor": "white", "linewidths": 0.8}
+RING: dict[str, Any] = {"marker": "o", "s": 110, "facecolors": "none", "edgecolors": FRONT_COLOUR, "linewidths": 1.6}
 MAX_PAIRS = 11
 
 
@@ -150,7 +150,7 @@ def _draw_space(
     objectives: Sequence[str],
     points_N3: NDArray[np.float64],
     front_M3: NDArray[np.float64],
-    colours_N4: ArrayLike,
+    colours_N4: NDArray[np.float64],
 ) -> None:
     """Draw three objectives in space; fine lines down to the floor show where each point of the front stands."""
     axes.computed_zorder = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from paretune.agents import Agent, TrainResult, agent_class
+from paretune import agents
 from paretune.agents.display import make_display
 from paretune.cli.main import DONE, INTERRUPTED
 from paretune.cli.settings import TrainSettings, read_settings
@@ -40,9 +40,9 @@ def run(words: Sequence[str]) -> int:
     return INTERRUPTED if result.interrupted else DONE
 
 
-def new_agent(settings: TrainSettings) -> Agent:
+def new_agent(settings: TrainSettings) -> agents.Agent:
     """Return the agent of a new run."""
-    return agent_class(settings.agent)(
+    return agents.agent_class(settings.agent)(
         settings.env,
         settings.policy,
         settings.weighting,
@@ -58,14 +58,14 @@ def new_agent(settings: TrainSettings) -> Agent:
     )
 
 
-def resumed_agent(settings: TrainSettings) -> Agent:
+def resumed_agent(settings: TrainSettings) -> agents.Agent:
     """Return the agent of the run in the folder, as its last checkpoint holds it."""
-    return Agent.load(
+    return agents.Agent.load(
         settings.folder, display=make_display(settings.quiet), tracker=settings.tracker, device=settings.device
     )
 
 
-def report(result: TrainResult, objectives: Sequence[str]) -> str:
+def report(result: agents.TrainResult, objectives: Sequence[str]) -> str:
     """Return what training led to: objectives and hypervolume before and after, and where the run is."""
     before_after = zip(objectives, result.performance_before, result.performance_after, strict=True)
     rows = [
