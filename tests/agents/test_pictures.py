@@ -151,6 +151,16 @@ def test_in_space_the_latest_point_is_drawn_last_and_rings_lie_on_top(figures: l
     assert (third.get_facecolor()[0, :2] > 0.9).all(), "the last step is yellow"
 
 
+def test_objectives_share_a_panel_of_the_history_only_where_all_are_from_0_to_1(figures: list[Figure]) -> None:
+    lines = history(3)
+    draw_history("weights.png", lines)
+    lines[-1]["validation"]["clarity"]["mean"] = -100.0
+    draw_history("weights.png", lines)
+    shared, own = ([axes.get_ylabel().split("\n") for axes in figure.axes] for figure in figures)
+    assert shared[0][0] == "mean of the objective" and len(own) == len(shared) + 2
+    assert own[:3] == [["mean of", name] for name in NAMES[:3]]
+
+
 def test_a_change_at_the_last_step_is_seen_to_last(figures: list[Figure]) -> None:
     lines = [{"step": step, "weights": {"a": 1.0}, "hypervolume": 0.1} for step in range(401)]
     draw_history("weights.png", [*lines[:-1], {**lines[-1], "hypervolume": 0.2}])
