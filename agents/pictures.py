@@ -100,7 +100,7 @@ def _draw_legends(figure: Figure, objectives: Sequence[str]) -> None:
     """Say above the panels which colour is which objective, and below them what kinds of lines there are."""
     named = [Line2D([], [], color=_colour(k), lw=2.5, label=name) for k, name in enumerate(objectives)]
     styles = [
-        Line2D([], [], color=GREY, lw=0.8, alpha=0.7, label="training responses"),
+        Line2D([], [], color=GREY, lw=0.8, alpha=0.7, label="training"),
         Line2D([], [], color=GREY, lw=1.8, marker="o", ms=4, label="validation"),
         Patch(color=GREY, alpha=0.2, lw=0, label="one standard error"),
     ]
@@ -156,7 +156,7 @@ def _draw_series(axes: Axes, lines: Sequence[Mapping[str, Any]], key: str, label
     """Draw one number per step, which holds until the next; the last one a little beyond its step, to be seen."""
     present = [line for line in lines if key in line]
     steps, values = [line["step"] for line in present], [line[key] for line in present]
-    end = steps[-1] + max(1.0, 0.015 * (steps[-1] - steps[0]))
+    end = steps[-1] + max(0.5, 0.015 * (steps[-1] - steps[0]))
     axes.step([*steps, end], [*values, values[-1]], where="post", color="#333333", lw=1.5)
     axes.margins(y=0.15)
     widen(axes.yaxis)
