@@ -1,18 +1,26 @@
-"""Agents: policies, sampling, losses, and the training loop."""
+"""Agents: policies, sampling, losses, and the training loop.
 
-from paretune.agents.advantages import Algorithm
-from paretune.agents.agent import Agent
-from paretune.agents.algorithms import AGENTS, GRPO, REINFORCE, RLOO, agent_class
-from paretune.agents.evaluation import Evaluation
-from paretune.agents.language_model import LanguageModelPolicy
-from paretune.agents.loading import load_policy
-from paretune.agents.network import NetworkConfig, NetworkPolicy
-from paretune.agents.policy import Policy
-from paretune.agents.result import TrainResult
-from paretune.agents.rollout import Rollout, Tokens
-from paretune.agents.run_folder import RunFolder
-from paretune.agents.sampler import Sampler, TransformersSampler
-from paretune.agents.settings import AgentSettings
+Each name is imported when it is first used: torch and transformers take seconds, which a help text, a picture or a
+mistyped option need not wait for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paretune.agents.advantages import Algorithm
+    from paretune.agents.agent import Agent
+    from paretune.agents.algorithms import AGENTS, GRPO, REINFORCE, RLOO, agent_class
+    from paretune.agents.evaluation import Evaluation
+    from paretune.agents.language_model import LanguageModelPolicy
+    from paretune.agents.loading import load_policy
+    from paretune.agents.network import NetworkConfig, NetworkPolicy
+    from paretune.agents.policy import Policy
+    from paretune.agents.result import TrainResult
+    from paretune.agents.rollout import Rollout, Tokens
+    from paretune.agents.run_folder import RunFolder
+    from paretune.agents.sampler import Sampler, TransformersSampler
+    from paretune.agents.settings import AgentSettings
 
 __all__ = [
     "AGENTS",
@@ -36,3 +44,34 @@ __all__ = [
     "agent_class",
     "load_policy",
 ]
+
+_HOMES = {
+    "AGENTS": "algorithms",
+    "GRPO": "algorithms",
+    "REINFORCE": "algorithms",
+    "RLOO": "algorithms",
+    "Agent": "agent",
+    "AgentSettings": "settings",
+    "Algorithm": "advantages",
+    "Evaluation": "evaluation",
+    "LanguageModelPolicy": "language_model",
+    "NetworkConfig": "network",
+    "NetworkPolicy": "network",
+    "Policy": "policy",
+    "Rollout": "rollout",
+    "RunFolder": "run_folder",
+    "Sampler": "sampler",
+    "Tokens": "rollout",
+    "TrainResult": "result",
+    "TransformersSampler": "sampler",
+    "agent_class": "algorithms",
+    "load_policy": "loading",
+}
+"""The modules of the names."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

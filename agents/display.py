@@ -145,10 +145,10 @@ def describe(line: Line, total: int) -> str:
     """Return a line of metrics as one line of text.
 
     Example:
-        >>> line = {"step": 5, "weights": {"accuracy": 0.3, "clarity": 0.2}, "scale": 0.5, "hypervolume": 0.02,
-        ...         "rewards": {"accuracy": {"mean": 0.1}, "clarity": {"mean": 0.2}}}
+        >>> line = {"step": 5, "weights": {"brevity": 0.3, "clarity": 0.2}, "scale": 0.5, "hypervolume": 0.02,
+        ...         "rewards": {"brevity": {"mean": 0.1}, "clarity": {"mean": 0.2}}}
         >>> describe(line, 60)
-        'step 5/60 | train accuracy 0.100 clarity 0.200 | weights 0.600 0.400 | scale 0.500 | hypervolume 0.0200'
+        'step 5/60 | train brevity 0.100 clarity 0.200 | weights 0.600 0.400 | scale 0.500 | archive hypervolume 0.0200'
     """
     parts = [f"step {line['step']}/{total}"]
     for label, key in (("train", "rewards"), ("validation", "validation")):
@@ -157,7 +157,7 @@ def describe(line: Line, total: int) -> str:
     parts.append("weights " + " ".join(f"{share:.3f}" for share in shares(line).values()))
     if line["scale"] != 1:
         parts.append(f"scale {line['scale']:.3f}")
-    parts.append(f"hypervolume {line['hypervolume']:.4f}")
+    parts.append(f"archive hypervolume {line['hypervolume']:.4f}")
     return " | ".join(parts)
 
 
@@ -188,7 +188,7 @@ def shares(line: Line) -> dict[str, float]:
 
 def summary(line: Line) -> str:
     """Return the numbers of a line that concern all objectives together."""
-    parts = [f"hypervolume {line['hypervolume']:.4f}"]
+    parts = [f"archive hypervolume {line['hypervolume']:.4f}"]
     for key, label, form in (("scale", "scale", ".3f"), ("loss", "loss", ".4f"), ("grad_norm", "gradient norm", ".3g")):
         if key in line:
             parts.append(f"{label} {line[key]:{form}}")

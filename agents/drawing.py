@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -20,6 +21,14 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#E5E5E5", lw=0.6)
     axes.set_axisbelow(True)
+
+
+def widen(axis: Axis) -> None:
+    """Give an axis on which all data are (nearly) the same number a readable span around it."""
+    low, high = axis.get_data_interval()
+    span = 0.02 * max(1.0, abs(low), abs(high))
+    if 0 <= high - low < 1e-6 * span:
+        axis.set_view_interval((low + high - span) / 2, (low + high + span) / 2, ignore=True)
 
 
 def step_ticks() -> MaxNLocator:

@@ -21,11 +21,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from paretune.agents.drawing import PALETTE, save, step_ticks, tidy
+from paretune.agents.drawing import PALETTE, save, step_ticks, tidy, widen
 
 FRONT_COLOUR = PALETTE[1]
 STEP_COLOURS = "cividis"
 PATH_COLOUR = "#BBBBBB"
+START: dict[str, Any] = {"marker": "X", "s": 64, "color": "black", "edgecolor": "white", "linewidths": 0.8}
+RING: dict[str, Any] = {"marker": "o", "s": 110, "facecolors": "none", "edgecolors": FRONT_COLOUR, "linewidths": 1.6}
 MAX_PAIRS = 11
 
 
@@ -45,8 +47,8 @@ def draw_front(
         path: The PNG file to write; a file that is there is replaced at once, never left half written.
         objectives: The K names, K >= 2.
         steps: Training step of each validation, ascending, shape (N,); the first is the untrained policy's.
-        performance: Mean of each objective on the validation split, in [0, 1], shape (N, K), N >= 1.
-        front: The archive's points in [0, 1], shape (M, K).
+        performance: Mean of each objective on the validation split, shape (N, K), N >= 1; larger is better.
+        front: The archive's points, shape (M, K).
         standard_error: Standard errors of `performance`, shape (N, K); drawn as fine bars if given.
 
     Returns:
@@ -87,9 +89,9 @@ def draw_front(
     bar = figure.colorbar(colours, ax=figure.axes, label="training step", shrink=0.8, pad=0.02)
     bar.ax.yaxis.set_major_locator(step_ticks())
     left_out = f"; {len(pairs)} of {len(all_pairs)} pairs" if len(pairs) < len(all_pairs) else ""
-    figure.suptitle(f"Validation performance (0 to 1, larger is better{left_out})", fontsize=11)
-    legend = _front_legend(errors_NK is not None)
-    figure.legend(handles=legend, loc="outside lower center", ncols=5 if columns > 1 else 2, frameon=False)
+    figure.suptitle(f"Validation performance (larger is better{left_out})", fontsize=11)
+    legend = _front_legend(len(objectives), errors_NK is not None)
+    figure.legend(handles=legend, loc="outside lower center", ncols=3 if columns > 1 else 2, frameon=False)
     return save(figure, path)
 
 
@@ -132,12 +134,14 @@ def _draw_pair(
         axes.errorbar(x_N, y_N, y_errors_N, x_errors_N, fmt="none", ecolor=PATH_COLOUR, elinewidth=0.7, zorder=1)
     axes.plot(points_N2[:, 0], points_N2[:, 1], color=PATH_COLOUR, lw=0.7, zorder=1)
     axes.scatter(points_N2[:, 0], points_N2[:, 1], c=colours_N4, s=34, zorder=3)
-    axes.scatter(points_N2[0, 0], points_N2[0, 1], marker="X", s=110, color="black", edgecolor="white", zorder=5)
+    axes.scatter(points_N2[0, 0], points_N2[0, 1], zorder=4, **START)
     if len(front_M2):
         corners = staircase(front_M2)
         axes.plot(corners[:, 0], corners[:, 1], color=FRONT_COLOUR, lw=1.3, zorder=2)
-        axes.scatter(front_M2[:, 0], front_M2[:, 1], s=90, facecolors="none", edgecolors=FRONT_COLOUR, lw=1.6, zorder=4)
+        axes.scatter(front_M2[:, 0], front_M2[:, 1], zorder=5, **RING)
     axes.margins(0.1)
+    widen(axes.xaxis)
+    widen(axes.yaxis)
     tidy(axes)
 
 
@@ -146,35 +150,45 @@ def _draw_space(
     objectives: Sequence[str],
     points_N3: NDArray[np.float64],
     front_M3: NDArray[np.float64],
-    colours_N4: ArrayLike,
+    colours_N4: NDArray[np.float64],
 ) -> None:
     """Draw three objectives in space; fine lines down to the floor show where each point of the front stands."""
     axes.computed_zorder = False
-    floor = min(points_N3[:, 2].min(), front_M3[:, 2].min(initial=1.0))
+    floor = np.vstack([points_N3, front_M3])[:, 2].min()
     for x, y, z in front_M3:
         axes.plot([x, x], [y, y], [floor, z], color=FRONT_COLOUR, lw=0.7, alpha=0.6, zorder=1)
     axes.plot(*points_N3.T, color=PATH_COLOUR, lw=0.7, zorder=1)
-    axes.scatter(*points_N3.T, c=colours_N4, s=30, depthshade=False, zorder=3)
-    axes.scatter(*points_N3[0], marker="X", s=100, color="black", edgecolor="white", depthshade=False, zorder=5)
-    rings = {"facecolors": "none", "edgecolors": FRONT_COLOUR, "linewidths": 1.6}
-    axes.scatter(*front_M3.T, s=80, depthshade=False, zorder=4, **rings)
+    for point_3, colour in zip(
+        points_N3, colours_N4, strict=True
+    ):  # one by one: else the nearest would hide the latest
+        axes.scatter(*point_3, color=colour, s=30, depthshade=False, zorder=3)
+    axes.scatter(*points_N3[0], depthshade=False, zorder=4, **START)
+    axes.scatter(*front_M3.T, depthshade=False, zorder=5, **RING)
     for axis, name in zip((axes.xaxis, axes.yaxis, axes.zaxis), objectives, strict=True):
+        widen(axis)
         axis.set_label_text(name)
         axis.set_major_locator(MaxNLocator(5))
         axis.set_pane_color((0.97, 0.97, 0.97, 1.0))
         axis.set_tick_params(labelsize=8)
+    axes.zaxis.labelpad = 9
     axes.view_init(elev=24, azim=-130)
     axes.set_box_aspect(None, zoom=0.9)
 
 
-def _front_legend(error_bars: bool) -> list[Line2D]:
+def _front_legend(objectives: int, error_bars: bool) -> list[Line2D]:
     """Return what the markers of the front picture stand for."""
+    every = "both objectives" if objectives == 2 else f"all {objectives} objectives"
     handles = [
         Line2D([], [], ls="", marker="o", color="#7C7B78", ms=6, label="validation"),
-        Line2D([], [], ls="", marker="o", ms=9, mfc="none", mec=FRONT_COLOUR, mew=1.6, label="Pareto archive"),
-        Line2D([], [], color=FRONT_COLOUR, lw=1.3, label="its front in the plane"),
-        Line2D([], [], ls="", marker="X", color="black", ms=9, label="untrained policy"),
+        Line2D([], [], ls="", marker="X", color="black", ms=7, label="untrained policy"),
+        Line2D(
+            [], [], ls="", marker="o", ms=9, mfc="none", mec=FRONT_COLOUR, mew=1.6, label=f"non-dominated in {every}"
+        ),
     ]
+    if objectives > 2:
+        handles.append(Line2D([], [], color=FRONT_COLOUR, lw=1.3, label="front of the two objectives alone"))
+    else:
+        handles.append(Line2D([], [], color=FRONT_COLOUR, lw=1.3, label="front"))
     if error_bars:
         handles.append(Line2D([], [], ls="", marker="+", color="#999999", ms=10, label="one standard error"))
     return handles

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from paretune.agents.drawing import PALETTE, save, step_ticks, tidy
+from paretune.agents.drawing import PALETTE, save, step_ticks, tidy, widen
 from paretune.agents.front_picture import draw_front
 from paretune.agents.run_folder import RunFolder
 from paretune.weighting import ParetoArchive
@@ -60,6 +60,8 @@ def draw_run(folder: str | os.PathLike[str]) -> list[Path]:
 def draw_history(path: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]]) -> Path:
     """Draw objectives, weights, scale (where it moves) and hypervolume over the training steps.
 
+    Objectives share a panel if all their means are in [0, 1]; else their ranges may differ, and each has its own.
+
     Args:
         path: The PNG file to write; a file that is there is replaced at once, never left half written.
         lines: The T lines of a run's `metrics.jsonl`, by ascending `step`.
@@ -74,35 +76,53 @@ def draw_history(path: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]
         raise ValueError("lines must hold at least one step, got none")
     objectives = list(lines[0]["weights"])
     moving_scale = any("meta_reward" in line or abs(line.get("scale", 1.0) - 1.0) > 1e-9 for line in lines)
-    heights = [2.2, 1.3, *([1.0] if moving_scale else []), 1.0]
+    groups = _groups(objectives, lines)
+    heights = [2.2 if len(groups) == 1 else 1.2] * len(groups) + [1.3, *([1.0] if moving_scale else []), 1.0]
     figure = Figure(figsize=(9.5, 1.6 * sum(heights) + 0.8), dpi=150, layout="constrained")
     axes = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
 
-    _draw_objectives(axes[0], objectives, lines)
-    _draw_weights(axes[1], objectives, lines)
+    for panel, group in zip(axes, groups, strict=False):
+        _draw_objectives(panel, objectives, group, lines)
+    _draw_weights(axes[len(groups)], objectives, lines)
     if moving_scale:
-        _draw_series(axes[2], lines, "scale", "scale of the\nadvantages")
+        _draw_series(axes[-2], lines, "scale", "scale of the\nadvantages")
     _draw_series(axes[-1], lines, "hypervolume", "hypervolume of\nthe archive")
     for panel in axes:
         tidy(panel)
     figure.align_ylabels(axes)
     axes[-1].set_xlabel("training step")
     axes[-1].xaxis.set_major_locator(step_ticks())
-    named = [Line2D([], [], color=_colour(k), lw=2.5, label=name) for k, name in enumerate(objectives)]
-    styles = [
-        Line2D([], [], color=GREY, lw=0.8, alpha=0.7, label="training responses"),
-        Line2D([], [], color=GREY, lw=1.8, marker="o", ms=4, label="validation"),
-        Patch(color=GREY, alpha=0.2, lw=0, label="one standard error"),
-    ]
-    figure.legend(handles=named + styles, loc="outside right upper", frameon=False)
+    _draw_legends(figure, objectives)
     return save(figure, path)
 
 
-def _draw_objectives(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
-    """Draw training means as fine lines and validation means with bands of one standard error."""
+def _draw_legends(figure: Figure, objectives: Sequence[str]) -> None:
+    """Say above the panels which colour is which objective, and below them what kinds of lines there are."""
+    named = [Line2D([], [], color=_colour(k), lw=2.5, label=name) for k, name in enumerate(objectives)]
+    styles = [
+        Line2D([], [], color=GREY, lw=0.8, alpha=0.7, label="training"),
+        Line2D([], [], color=GREY, lw=1.8, marker="o", ms=4, label="validation"),
+        Patch(color=GREY, alpha=0.2, lw=0, label="one standard error"),
+    ]
+    figure.legend(handles=named, loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(handles=styles, loc="outside lower center", ncols=3, frameon=False)
+
+
+def _groups(objectives: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return which objectives share a panel."""
+    entries = [entry for line in lines for key in ("rewards", "validation") for entry in line.get(key, {}).values()]
+    comparable = all(0 <= entry["mean"] <= 1 for entry in entries)
+    return [list(objectives)] if comparable else [[name] for name in objectives]
+
+
+def _draw_objectives(
+    axes: Axes, objectives: Sequence[str], group: Sequence[str], lines: Sequence[Mapping[str, Any]]
+) -> None:
+    """Draw a group's training means as fine lines and validation means with bands of one standard error."""
     trained = [line for line in lines if "rewards" in line]
     validated = [line for line in lines if "validation" in line]
-    for k, name in enumerate(objectives):
+    for name in group:
+        k = objectives.index(name)
         means_T = [line["rewards"][name]["mean"] for line in trained]
         axes.plot([line["step"] for line in trained], means_T, color=_colour(k), lw=0.8, alpha=0.55)
         steps_N = [line["step"] for line in validated]
@@ -111,7 +131,8 @@ def _draw_objectives(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapp
         )
         axes.plot(steps_N, means_N, color=_colour(k), lw=1.8, marker="o", ms=4)
         axes.fill_between(steps_N, means_N - errors_N, means_N + errors_N, color=_colour(k), alpha=0.18, lw=0)
-    axes.set_ylabel("mean of the objective\n(0 to 1, larger is better)")
+    widen(axes.yaxis)
+    axes.set_ylabel("mean of the objective\n(larger is better)" if len(group) > 1 else f"mean of\n{group[0]}")
 
 
 def _draw_weights(axes: Axes, objectives: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
@@ -132,11 +153,13 @@ def _overlap(shares_TK: NDArray[np.float64], k: int) -> bool:
 
 
 def _draw_series(axes: Axes, lines: Sequence[Mapping[str, Any]], key: str, label: str) -> None:
-    """Draw one number per step, which holds until the next."""
+    """Draw one number per step, which holds until the next; the last one a little beyond its step, to be seen."""
     present = [line for line in lines if key in line]
-    steps = [line["step"] for line in present]
-    axes.step(steps, [line[key] for line in present], where="post", color="#333333", lw=1.5)
+    steps, values = [line["step"] for line in present], [line[key] for line in present]
+    end = steps[-1] + max(0.5, 0.015 * (steps[-1] - steps[0]))
+    axes.step([*steps, end], [*values, values[-1]], where="post", color="#333333", lw=1.5)
     axes.margins(y=0.15)
+    widen(axes.yaxis)
     axes.set_ylabel(label)
 
 

@@ -156,8 +156,8 @@ def _readable_disk_errors(folder: RunFolder | None) -> Iterator[None]:
             raise
         raise OSError(
             errno.ENOSPC,
-            f"out: no space is left on the disk of {str(folder.path)!r}; free some and resume the run (--resume): it "
-            f"goes on from its last checkpoint ({_last_name(folder)})",
+            f"out: no space is left on the disk of {str(folder.path)!r}; free some and resume the run (--resume; in "
+            f"Python Agent.load(folder)): it goes on from its last checkpoint ({_last_name(folder)})",
         ) from error
 
 

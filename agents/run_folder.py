@@ -59,8 +59,8 @@ class RunFolder:
             raise ValueError(f"out: {str(self.path)!r} must be a folder, but a file of this name exists")
         if self.config_path.exists() and not overwrite:
             raise ValueError(
-                f"out: {str(self.path)!r} already holds another run; resume that one (--resume), replace it "
-                "(--overwrite) or name another folder"
+                f"out: {str(self.path)!r} already holds another run; go on with that one (--resume; in Python "
+                "Agent.load(folder)), replace it (--overwrite; overwrite=True) or name another folder"
             )
 
     def create(self, config: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ def check_tracker(name: TrackerName) -> None:
     if name not in available:
         raise ValueError(
             f"tracker: must be none or an installed one of accelerate's ({', '.join(available) or 'none is'}), "
-            f'got {name!r}; pip install "paretune[trackers]"'
+            f'got {name!r}; pip install "paretune[trackers]", or pip install -e ".[trackers]" in a clone'
         )
 
 

@@ -13,8 +13,11 @@ import tyro
 from gymnasium.envs.registration import load_env_creator
 
 from paretune.cli.tables import format_table
-from paretune.envs import EnvInfo, list_envs
+from paretune.envs import Accuracy, Clarity, Conciseness, EnvInfo, list_envs
 from paretune.envs.suggest import unknown_name
+
+OBJECTIVES = {objective.name: objective for objective in (Accuracy, Conciseness, Clarity)}
+"""Objectives that are explained by the first line of their docstrings."""
 
 
 @dataclass(kw_only=True)
@@ -57,4 +60,14 @@ def options_text(info: EnvInfo) -> str:
         for name, default in info.options.items()
     ]
     table = format_table(("option", "default", "meaning"), rows, numbers=False)
-    return f"{info.id}: {info.summary}\nobjectives: {', '.join(info.objectives)}\n\n{table}"
+    return f"{info.id}: {info.summary}\n{objectives_text(info.objectives)}\n\n{table}"
+
+
+def objectives_text(names: Sequence[str]) -> str:
+    """Return the names of objectives, and a line about each that is explained."""
+    width = max(map(len, names), default=0)
+    meanings = {
+        name: (inspect.getdoc(OBJECTIVES[name]) or "").partition("\n")[0] for name in names if name in OBJECTIVES
+    }
+    lines = [f"  {name:<{width}}  {meaning}" for name, meaning in meanings.items()]
+    return "\n".join([f"objectives: {', '.join(names)}", *lines])

@@ -10,13 +10,13 @@ from typing import Literal
 
 import tyro
 
-from paretune.agents import Agent, Evaluation
+from paretune import agents
 from paretune.cli.tables import format_table
 
 
 @dataclass(kw_only=True)
 class EvaluateSettings:
-    """Measure the policy of a run on a split: mean and standard error of each objective, and the hypervolume.
+    """Measure the policy of a run on a split: mean and standard error of each objective, and their hypervolume.
 
     Example: paretune evaluate runs/a --split test
     """
@@ -46,7 +46,7 @@ def run(words: Sequence[str]) -> int:
     settings = tyro.cli(EvaluateSettings, prog="paretune evaluate", args=list(words))
     if settings.prompts is not None and settings.prompts < 1:
         raise ValueError(f"prompts: must be at least 1, got {settings.prompts}")
-    agent = Agent.load(settings.folder, settings.checkpoint, device=settings.device)
+    agent = agents.Agent.load(settings.folder, settings.checkpoint, device=settings.device)
     evaluation = agent.assess(settings.split, settings.prompts, settings.sampled)
     if settings.json:
         head = {"folder": str(settings.folder), "step": agent.step, "split": settings.split}
@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def as_dictionary(evaluation: Evaluation) -> dict[str, object]:
+def as_dictionary(evaluation: agents.Evaluation) -> dict[str, object]:
     """Return an evaluation's numbers, JSON-able; the standard error of a single prompt is None."""
     return {
         "prompts": len(evaluation.rewards),
@@ -66,12 +66,13 @@ def as_dictionary(evaluation: Evaluation) -> dict[str, object]:
     }
 
 
-def as_table(evaluation: Evaluation) -> str:
+def as_table(evaluation: agents.Evaluation) -> str:
     """Return an evaluation's numbers as a table."""
     rows = [
         (name, f"{entry['mean']:.4f}", "-" if entry["standard_error"] is None else f"{entry['standard_error']:.4f}")
         for name, entry in evaluation.summary().items()
     ]
     return format_table(
-        ("objective", "mean", "standard error"), [*rows, ("hypervolume", f"{evaluation.hypervolume:.4f}", "")]
+        ("objective", "mean", "standard error"),
+        [*rows, ("hypervolume of the policy", f"{evaluation.hypervolume:.4f}", "")],
     )

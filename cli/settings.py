@@ -16,6 +16,7 @@ from paretune.agents.run_folder import RunFolder
 from paretune.agents.settings import AgentSettings
 from paretune.cli.conversion import convert
 from paretune.cli.options import Options
+from paretune.cli.vectors import VECTORS
 from paretune.weighting import resolve_preference
 
 
@@ -161,4 +162,4 @@ def checked(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _parse(words: Sequence[str], defaults: TrainSettings) -> TrainSettings:
-    return tyro.cli(TrainSettings, prog="paretune train", args=list(words), default=defaults)
+    return tyro.cli(TrainSettings, prog="paretune train", args=list(words), default=defaults, registry=VECTORS)

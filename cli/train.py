@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from paretune.agents import Agent, TrainResult, agent_class
+from paretune import agents
 from paretune.agents.display import make_display
 from paretune.cli.main import DONE, INTERRUPTED
 from paretune.cli.settings import TrainSettings, read_settings
@@ -22,11 +22,16 @@ def run(words: Sequence[str]) -> int:
         ValueError: If a setting is wrong.
     """
     settings = read_settings(words)
+    if settings.steps < 1:
+        raise ValueError(f"steps: must be at least 1, got {settings.steps}")
     agent = resumed_agent(settings) if settings.resume else new_agent(settings)
-    remaining = settings.steps - agent.step
-    if remaining < 1:
-        raise ValueError(f"steps: must be more than the {agent.step} done already to go on, got {settings.steps}")
-    result = agent.train(remaining)
+    if settings.steps <= agent.step:
+        got = "" if settings.steps == agent.step else f", got {settings.steps}"
+        raise ValueError(
+            f"steps: the run in {str(settings.folder)!r} is complete with its {agent.step} steps; --steps N with N "
+            f"above {agent.step} continues it{got}"
+        )
+    result = agent.train(settings.steps - agent.step)
     if not settings.quiet:
         print(report(result, agent.objectives))
         if result.interrupted:
@@ -35,9 +40,9 @@ def run(words: Sequence[str]) -> int:
     return INTERRUPTED if result.interrupted else DONE
 
 
-def new_agent(settings: TrainSettings) -> Agent:
+def new_agent(settings: TrainSettings) -> agents.Agent:
     """Return the agent of a new run."""
-    return agent_class(settings.agent)(
+    return agents.agent_class(settings.agent)(
         settings.env,
         settings.policy,
         settings.weighting,
@@ -53,20 +58,20 @@ def new_agent(settings: TrainSettings) -> Agent:
     )
 
 
-def resumed_agent(settings: TrainSettings) -> Agent:
+def resumed_agent(settings: TrainSettings) -> agents.Agent:
     """Return the agent of the run in the folder, as its last checkpoint holds it."""
-    return Agent.load(
+    return agents.Agent.load(
         settings.folder, display=make_display(settings.quiet), tracker=settings.tracker, device=settings.device
     )
 
 
-def report(result: TrainResult, objectives: Sequence[str]) -> str:
+def report(result: agents.TrainResult, objectives: Sequence[str]) -> str:
     """Return what training led to: objectives and hypervolume before and after, and where the run is."""
     before_after = zip(objectives, result.performance_before, result.performance_after, strict=True)
     rows = [
         *((name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}") for name, before, after in before_after),
         (
-            "hypervolume",
+            "hypervolume of the archive",
             f"{result.hypervolume_before:.4f}",
             f"{result.hypervolume_after:.4f}",
             f"{result.hypervolume_after - result.hypervolume_before:+.4f}",

@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test",
 }
 """How files of a folder, or splits on the hub, may be named."""
+
+HUB_SECONDS = 5.0
+"""How long the hub may take to answer at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +184,14 @@ def _split_files(folder: Path) -> dict[Split, Path]:
 def _load_hub(name: str, config_name: str | None, revision: str | None) -> dict[Split, Source]:
     from datasets import load_dataset
 
-    try:
-        splits = load_dataset(name, config_name, revision=revision)
-    except Exception as error:  # no such dataset, no network, no access: each has several exceptions
-        raise ValueError(
-            f"dataset: there is no file or folder {name!r}, and it cannot be loaded from the hub: {error}"
-        ) from error
+    with _hub_or_cache() as unreachable:
+        try:
+            splits = load_dataset(name, config_name, revision=revision)
+        except Exception as error:  # no such dataset, no network, no access: each has several exceptions
+            problem = f"it cannot be loaded from the hub: {error}"
+            if unreachable and isinstance(error, ConnectionError):
+                problem = f"the hub cannot be reached: {unreachable}"
+            raise ValueError(f"dataset: there is no file or folder {name!r}, and {problem}") from error
     sources = {
         SPLIT_NAMES[split]: Source(f"{name} ({split})", dict(enumerate(rows, start=1)))
         for split, rows in splits.items()
@@ -194,3 +200,26 @@ def _load_hub(name: str, config_name: str | None, revision: str | None) -> dict[
     if not sources:
         raise ValueError(f"dataset: {name!r} has no split named {', '.join(SPLIT_NAMES)}; it has {list(splits)}")
     return sources
+
+
+@contextmanager
+def _hub_or_cache() -> Iterator[str]:
+    """Make `datasets` look into its cache alone where the hub is out of reach: it would try for half a minute first.
+
+    Yields:
+        Why the hub cannot be reached; empty if it can.
+    """
+    import datasets
+    from huggingface_hub import constants, get_session
+
+    unreachable = ""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception as error:  # no network, or offline by wish; whose exceptions they are depends on the hub's version
+        unreachable = str(error) or type(error).__name__
+    offline = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = offline or bool(unreachable)
+    try:
+        yield unreachable
+    finally:
+        datasets.config.HF_HUB_OFFLINE = offline

@@ -64,5 +64,5 @@ def option_names(name: str) -> list[str]:
 def _suggest(word: str, known: Collection[str]) -> str:
     """Say which of the `known` words may have been meant."""
     nearest = get_close_matches(word, known)
-    question = f"did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
-    return f"{question}known: {', '.join(known) or 'none'}"
+    listed = ", ".join(map(repr, known)) or "none"
+    return f"did you mean {' or '.join(map(repr, nearest))}? Known: {listed}" if nearest else f"known: {listed}"

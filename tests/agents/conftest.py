@@ -6,14 +6,9 @@ import pytest
 
 from paretune.agents import LanguageModelPolicy
 
-from .letters import LettersEnv, random_policy
+from .letters import random_policy
 
 
 @pytest.fixture
 def policy() -> LanguageModelPolicy:
     return random_policy()
-
-
-@pytest.fixture
-def env() -> LettersEnv:
-    return LettersEnv()

@@ -41,7 +41,7 @@ def test_plain_lines_name_step_objectives_weights_hypervolume_and_time() -> None
     run(LineDisplay(stream))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "training from step 0 to 10"
-    weighting = "weights 0.750 0.250 | scale 2.000 | hypervolume 0.0321"
+    weighting = "weights 0.750 0.250 | scale 2.000 | archive hypervolume 0.0321"
     assert lines[1] == f"step 0/10 | validation accuracy 0.500 [clarity] 0.500 | {weighting}"
     train = "train accuracy 0.125 [clarity] 0.125"
     assert lines[2] == f"step 1/10 | {train} | {weighting} | 2.00 s/step, 0:00:18 left"
@@ -78,7 +78,7 @@ def test_live_panel_shows_progress_objectives_weights_and_hypervolume() -> None:
     assert "validation at 10" in panel
     assert "0.500 ± 0.020" in panel
     assert "[clarity]" in panel
-    assert "hypervolume 0.0321   scale 2.000   loss 0.5000   gradient norm 1.25   2.00 s/step" in panel
+    assert "archive hypervolume 0.0321   scale 2.000   loss 0.5000   gradient norm 1.25   2.00 s/step" in panel
     rows = {line.split()[0]: line.count("█") for line in panel.splitlines() if "█" in line}
     assert rows == {"accuracy": 15, "[clarity]": 5}
     assert "a [sentence]" in stream.getvalue()

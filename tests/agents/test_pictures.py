@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib import image
+from matplotlib.figure import Figure
 
 from paretune.agents.front_picture import draw_front, staircase
 from paretune.agents.pictures import draw_history, draw_run
@@ -42,6 +43,21 @@ def write_run(folder: Path, lines: list[dict[str, Any]]) -> Path:
 def pixels(path: Path) -> np.ndarray:
     """The picture as (height, width, 3) numbers in [0, 1]."""
     return image.imread(path)[..., :3]
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are drawn, laid out but not written."""
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure, path: Path) -> Path:
+        figure.draw_without_rendering()
+        drawn.append(figure)
+        return path
+
+    monkeypatch.setattr("paretune.agents.front_picture.save", keep)
+    monkeypatch.setattr("paretune.agents.pictures.save", keep)
+    return drawn
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 7])
@@ -96,6 +112,61 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
         draw_history(path, history(3))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_objectives_may_have_any_range(figures: list[Figure]) -> None:
+    points = [[-100.0, 50.0, 1e4], [-1.0, 124.0, 2e4]]
+    draw_front("front.png", NAMES[:3], [0, 5], points, points[1:])
+    *planes, space, _ = figures[0].axes
+    for axes, (x, y) in zip(planes, [(0, 1), (0, 2), (1, 2)], strict=True):
+        for (low, high), column in ((axes.get_xlim(), x), (axes.get_ylim(), y)):
+            start, end = points[0][column], points[1][column]
+            assert low < start < end < high and high - low < 1.5 * (end - start)
+    low, high = space.get_zlim()
+    assert 0.5e4 < low < 1e4 and 2e4 < high < 2.5e4
+
+
+def test_points_that_are_all_the_same_have_axes_around_them(figures: list[Figure]) -> None:
+    draw_front("front.png", NAMES[:3], [0, 5], [[0.5, 0.0, -200.0]] * 2, [[0.5, 0.0, -200.0]])
+    for axes, (x, y) in zip(figures[0].axes, [(0.5, 0.0), (0.5, -200.0), (0.0, -200.0), (0.5, 0.0)], strict=False):
+        for (low, high), value in ((axes.get_xlim(), x), (axes.get_ylim(), y)):
+            assert (low + high) / 2 == pytest.approx(value) and high - low >= 0.02
+
+
+@pytest.mark.parametrize(
+    ("k", "ring"), [(2, "non-dominated in both objectives"), (4, "non-dominated in all 4 objectives")]
+)
+def test_the_legend_says_in_which_objectives_the_ringed_points_are_non_dominated(
+    figures: list[Figure], k: int, ring: str
+) -> None:
+    draw_front("front.png", NAMES[:k], [0], [[0.5] * k], [[0.5] * k])
+    assert ring in [text.get_text() for text in figures[0].legends[0].get_texts()]
+
+
+def test_in_space_the_latest_point_is_drawn_last_and_rings_lie_on_top(figures: list[Figure]) -> None:
+    draw_front("front.png", NAMES[:3], [0, 5, 10], [[0.2] * 3, [0.5] * 3, [0.5] * 3], [[0.5] * 3])
+    marks = figures[0].axes[3].collections
+    first, second, third, start, ring = sorted(marks, key=lambda mark: mark.get_zorder())
+    assert first.get_zorder() == second.get_zorder() == third.get_zorder() < start.get_zorder() < ring.get_zorder()
+    assert (third.get_facecolor()[0, :2] > 0.9).all(), "the last step is yellow"
+
+
+def test_objectives_share_a_panel_of_the_history_only_where_all_are_from_0_to_1(figures: list[Figure]) -> None:
+    lines = history(3)
+    draw_history("weights.png", lines)
+    lines[-1]["validation"]["clarity"]["mean"] = -100.0
+    draw_history("weights.png", lines)
+    shared, own = ([axes.get_ylabel().split("\n") for axes in figure.axes] for figure in figures)
+    assert shared[0][0] == "mean of the objective" and len(own) == len(shared) + 2
+    assert own[:3] == [["mean of", name] for name in NAMES[:3]]
+
+
+def test_a_change_at_the_last_step_is_seen_to_last(figures: list[Figure]) -> None:
+    lines = [{"step": step, "weights": {"a": 1.0}, "hypervolume": 0.1} for step in range(401)]
+    draw_history("weights.png", [*lines[:-1], {**lines[-1], "hypervolume": 0.2}])
+    (curve,) = figures[0].axes[-1].lines
+    steps, values = curve.get_data()
+    assert (steps[-2], values[-2], values[-1]) == (400, 0.2, 0.2) and steps[-1] >= 404
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

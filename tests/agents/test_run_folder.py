@@ -49,7 +49,7 @@ def test_checkpoints_are_found_and_pruned(run):
 def test_a_folder_that_is_no_run_or_a_file_is_refused(tmp_path, run):
     with pytest.raises(ValueError, match=r"has no config\.json"):
         RunFolder(tmp_path).config()
-    with pytest.raises(ValueError, match="--overwrite"):
+    with pytest.raises(ValueError, match=r"--resume; in Python Agent\.load\(folder\).*--overwrite; overwrite=True"):
         run.check_free()
     run.check_free(overwrite=True)
     (tmp_path / "file").write_text("")

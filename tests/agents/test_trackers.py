@@ -17,7 +17,9 @@ def test_lines_are_flattened_and_gaps_left_out():
 
 
 def test_an_unknown_tracker_has_the_known_ones_named():
-    with pytest.raises(ValueError, match=r"tracker: must be none or.*paretune\[trackers\]"):
+    with pytest.raises(
+        ValueError, match=r"tracker: must be none or.*paretune\[trackers\].*-e \"\.\[trackers\]\" in a clone"
+    ):
         check_tracker("abacus")
 
 

@@ -27,6 +27,13 @@ def test_every_option_is_listed_with_default_and_meaning(info: EnvInfo, capsys: 
     assert all(len(row.split()) > 3 for row in rows), "an option without a meaning in the docstring"
 
 
+def test_what_is_scored_is_explained(capsys: Capture) -> None:
+    assert main(["envs", "paretune/Arithmetic-v0"]) == 0
+    explained = capsys.readouterr().out.splitlines()[2:5]
+    assert [line.split()[0] for line in explained] == ["accuracy", "conciseness", "clarity"]
+    assert explained[1].endswith("1 - tokens / max_tokens, and 0 for longer responses.")
+
+
 def test_an_unknown_environment_is_answered_with_the_nearest(capsys: Capture) -> None:
     assert main(["envs", "paretune/Arithmetik-v0"]) == 2
     assert "did you mean 'paretune/Arithmetic-v0'" in capsys.readouterr().err

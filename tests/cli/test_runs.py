@@ -41,7 +41,8 @@ def test_train_prints_objectives_hypervolume_and_pictures(tmp_path: Path, capsys
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert lines[0].split() == ["validation", "before", "after", "change"]
-    assert [line.split()[0] for line in lines[1:5]] == ["accuracy", "conciseness", "clarity", "hypervolume"]
+    names = ["accuracy", "conciseness", "clarity", "hypervolume of the archive"]
+    assert [line.split("  ")[0] for line in lines[1:5]] == names
     assert lines[-3:] == [
         f"run:      {folder}",
         f"picture:  {folder / 'front.png'}",
@@ -79,9 +80,13 @@ def test_a_run_goes_on_to_more_steps(finished: Path, tmp_path: Path) -> None:
     assert metrics(folder) == metrics(finished)
 
 
-def test_a_finished_run_is_not_resumed_without_more_steps(finished: Path, capsys: Capture) -> None:
-    assert main(["train", "--resume", "--out", str(finished)]) == 2
-    assert "steps: must be more than the 2 done already to go on, got 2" in capsys.readouterr().err
+@pytest.mark.parametrize(("words", "got"), [([], ""), (["--steps", "1"], ", got 1")])
+def test_a_complete_run_is_not_resumed_without_more_steps(
+    finished: Path, words: list[str], got: str, capsys: Capture
+) -> None:
+    assert main(["train", "--resume", "--out", str(finished), *words]) == 2
+    said = f"is complete with its 2 steps; --steps N with N above 2 continues it{got}\n"
+    assert capsys.readouterr().err.endswith(said)
 
 
 def test_a_run_is_replaced_only_on_demand(tmp_path: Path, capsys: Capture) -> None:
@@ -113,13 +118,8 @@ def test_evaluate_prints_a_table(finished: Path, capsys: Capture) -> None:
     assert main(["evaluate", str(finished), "--split", "test", "--prompts", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{finished}, step 2, 4 test prompts"
-    assert [line.split()[0] for line in lines[2:]] == [
-        "objective",
-        "accuracy",
-        "conciseness",
-        "clarity",
-        "hypervolume",
-    ]
+    names = ["objective", "accuracy", "conciseness", "clarity", "hypervolume of the policy"]
+    assert [line.split("  ")[0] for line in lines[2:]] == names
 
 
 def test_evaluate_as_json_agrees_with_the_last_validation(finished: Path, capsys: Capture) -> None:
@@ -172,7 +172,7 @@ def test_plot_draws_again(finished: Path, capsys: Capture) -> None:
         (["--preference", "-1", "1", "1"], "preference"),
         (["--preference", "0", "0", "0"], "preference"),
         (["--group-size", "1"], "group_size: must be at least 2 for grpo"),
-        (["--steps", "0"], "steps"),
+        (["--steps", "-5"], "steps: must be at least 1, got -5"),
         (["--temperature", "0"], "temperature: must be a finite number above 0, got 0.0"),
         (["--env", "paretune/Math-v0", "--env-options", "dataset=nowhere.jsonl"], "nowhere.jsonl"),
     ],

@@ -164,16 +164,28 @@ assert len(load_sources({str(tmp_path)!r})) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dev.csv", "home", "test.jsonl", "train.parquet"]
 
 
-def test_hub_datasets_that_cannot_be_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "offline mode is enabled"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "Connection refused"),
+    ],
+)
+def test_without_a_hub_a_name_is_looked_for_once(tmp_path: Path, environment: dict[str, str], reason: str) -> None:
     code = """
+import datasets
 from paretune.envs.loading import load_sources
+before = datasets.config.HF_HUB_OFFLINE
 try:
-    load_sources("nobody/no-such-dataset")
+    load_sources("data/no-such-dataset")
 except ValueError as error:
     print(error)
+assert datasets.config.HF_HUB_OFFLINE == before
 """
-    said = run_python(code, tmp_path, HF_HUB_OFFLINE="1").stdout
-    assert "there is no file or folder 'nobody/no-such-dataset', and it cannot be loaded from the hub: " in said
+    done = run_python(code, tmp_path, **environment)
+    assert "there is no file or folder 'data/no-such-dataset', and the hub cannot be reached: " in done.stdout
+    assert reason in done.stdout
+    assert "Retry" not in done.stderr
 
 
 def test_skipped_in_words() -> None:
