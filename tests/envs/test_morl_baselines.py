@@ -116,7 +116,7 @@ def test_envelope_finds_a_part_of_the_front() -> None:
         seed=SEED,
         log=False,
     )
-    agent.train(1000, num_eval_weights_for_front=2)
+    agent.train(750, num_eval_weights_for_front=2)
     assert_finite(agent.q_net)
     assert share(env, assert_inside(env, returns_by_weights(agent, env))) > 0.3
 
@@ -143,7 +143,7 @@ def test_gpi_finds_a_part_of_the_front(name: str) -> None:
         **model,
     )
     options = {"num_eval_weights_for_front": 2, "num_eval_episodes_for_front": 1, "checkpoints": False}
-    agent.train(1000, env, REFERENCE, timesteps_per_iter=250, **options)
+    agent.train(750, env, REFERENCE, timesteps_per_iter=250, **options)
     for network in agent.q_nets:
         assert_finite(network)
     assert share(env, assert_inside(env, returns_by_weights(agent, env))) > 0.3
