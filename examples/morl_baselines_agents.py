@@ -49,7 +49,7 @@ class Settings:
     """Tokens, which are styles of writing; at least 2."""
     length: int = 5
     """Tokens per text, which are steps per episode."""
-    steps: int = 4000
+    steps: int = 8000
     """Environment steps per agent."""
     seed: int = 0
     """Seed of all agents."""
@@ -89,10 +89,17 @@ def train_pcn(settings: Settings) -> Returns:
     from morl_baselines.multi_policy.pcn.pcn import PCN
 
     env = make(settings)
-    agent = PCN(env, np.array([0.3, 0.3, 0.03]), learning_rate=3e-3, batch_size=128, seed=settings.seed, log=False)
+    agent = PCN(env, np.array([1.0, 1.0, 0.03]), learning_rate=3e-3, batch_size=128, seed=settings.seed, log=False)
     texts = max(settings.steps // settings.length // 2, 4)
     agent.train(
-        settings.steps, env, ZERO, num_er_episodes=texts, max_buffer_size=texts, num_step_episodes=10, num_points_pf=4
+        settings.steps,
+        env,
+        ZERO,
+        num_er_episodes=texts,
+        max_buffer_size=texts,
+        num_step_episodes=5,
+        num_model_updates=20,
+        num_points_pf=4,
     )
     return list(agent.evaluate(env, np.ones(2, dtype=np.float32), n=texts)[0])
 
