@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paretune.agents.run_folder import RunFolder
     from paretune.agents.sampler import Sampler, TransformersSampler
     from paretune.agents.settings import AgentSettings
+    from paretune.agents.sweep import Sweep, SweepResult
 
 __all__ = [
     "AGENTS",
@@ -38,6 +39,8 @@ __all__ = [
     "Rollout",
     "RunFolder",
     "Sampler",
+    "Sweep",
+    "SweepResult",
     "Tokens",
     "TrainResult",
     "TransformersSampler",
@@ -61,6 +64,8 @@ _HOMES = {
     "Rollout": "rollout",
     "RunFolder": "run_folder",
     "Sampler": "sampler",
+    "Sweep": "sweep",
+    "SweepResult": "sweep",
     "Tokens": "rollout",
     "TrainResult": "result",
     "TransformersSampler": "sampler",

@@ -18,12 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from paretune.agents.agent import Agent
 from paretune.agents.components import env_config, resolve_env
+from paretune.agents.display import Display, SilentDisplay
 from paretune.agents.episode_task import objective_names
 from paretune.agents.files import remove, write_json
 from paretune.agents.policy import Policy
 from paretune.agents.preferences import even_preferences, next_preference
 from paretune.agents.run_folder import RunFolder
+from paretune.agents.sweep_picture import draw_sweep
 from paretune.weighting import ParetoArchive, resolve_preference
+from paretune.weighting.archive import hypervolume
 
 Array = NDArray[np.float64]
 
@@ -37,6 +40,7 @@ class SweepResult:
         preferences: What was trained for (N, K), in the order of training.
         performances: Performance of each run's last policy (N, K).
         archive: Pareto archive of all validations of all runs; tags are [run, step].
+        exact: The environment's exact Pareto front (E, K), where it knows it.
         folder: Where the runs are, if anywhere.
         interrupted: Whether a signal ended the sweep before its last run.
     """
@@ -45,8 +49,16 @@ class SweepResult:
     preferences: Array
     performances: Array
     archive: ParetoArchive
+    exact: Array | None
     folder: Path | None
     interrupted: bool
+
+    @property
+    def share_of_front(self) -> float | None:
+        """The archive's share of the exact front's hypervolume, where that is known."""
+        if self.exact is None:
+            return None
+        return self.archive.hypervolume() / hypervolume(self.exact, self.archive.reference)
 
 
 class Sweep:
@@ -75,6 +87,7 @@ class Sweep:
         env_options: Mapping[str, Any] | None = None,
         out: str | Path | None = None,
         overwrite: bool = False,
+        display: Callable[[], Display] = SilentDisplay,
         **arguments: Any,
     ) -> None:
         """Check everything, by making the first agent, before anything long starts.
@@ -90,6 +103,7 @@ class Sweep:
             env_options: Options of an environment given by id.
             out: Folder that the runs are written to; None writes nothing.
             overwrite: Replace a sweep that `out` already holds, instead of going on with it.
+            display: Makes what shows each run's progress.
             **arguments: Further arguments of the agent.
 
         Raises:
@@ -104,8 +118,9 @@ class Sweep:
         if "preference" in arguments:
             raise ValueError("preference: a sweep takes preferences, a number of them or a list")
         self.agent, self.policy, self.weighting = agent, policy, weighting
-        self.steps, self.refine, self.arguments = steps, refine, arguments
+        self.steps, self.refine, self.display, self.arguments = steps, refine, display, arguments
         self.env = resolve_env(env, env_options)
+        self._by_id = isinstance(env, str)
         self.objectives = objective_names(self.env)
         self.preferences = _preferences(preferences, len(self.objectives))
         self.folder = None if out is None else Path(out)
@@ -140,12 +155,22 @@ class Sweep:
                 break
             if on_run is not None:
                 on_run(number, preference, performances[-1])
+        exact = self._exact_front()
         result = SweepResult(
-            self.objectives, np.array(trained), np.array(performances), archive, self.folder, interrupted
+            self.objectives, np.array(trained), np.array(performances), archive, exact, self.folder, interrupted
         )
         if self.folder is not None:
             write_json(self.folder / "archive.json", archive.state_dict())
+            if len(self.objectives) > 1 and trained:
+                draw_sweep(self.folder / "front.png", self.objectives, trained, performances, archive.front, exact)
         return result
+
+    def _exact_front(self) -> Array | None:
+        """The environment's Pareto front (E, K), where it knows it."""
+        known = getattr(self.env.unwrapped, "pareto_front", None)
+        if known is None or not (self._by_id or self.env is self.env.unwrapped):  # wrappers may change rewards
+            return None
+        return np.array(known(gamma=self.arguments.get("gamma", 1.0)))
 
     def _preference(self, number: int, trained: list[Array], performances: list[Array]) -> Array | None:
         if number < len(self.preferences):
@@ -157,7 +182,7 @@ class Sweep:
         folder = None if self.folder is None else self.folder / f"run-{number:03d}"
         if folder is not None and RunFolder(folder).config_path.exists():
             env = None if env_config(self.env)["env"] else self.env
-            agent = Agent.load(folder, env=env)
+            agent = Agent.load(folder, env=env, display=self.display())
         else:
             agent = self._make(preference, folder)
         if agent.step < self.steps:
@@ -171,6 +196,7 @@ class Sweep:
             self.weighting,
             preference=preference.tolist(),
             out=out,
+            display=self.display(),
             **self.arguments,
         )
 
@@ -196,7 +222,7 @@ class Sweep:
 
     def _description(self) -> dict[str, Any]:
         policy = self.policy.name if isinstance(self.policy, Policy) else self.policy and str(self.policy)
-        arguments = {name: value for name, value in self.arguments.items() if name not in ("display", "tracker")}
+        arguments = {name: value for name, value in self.arguments.items() if name != "tracker"}
         return {
             **env_config(self.env),
             "agent": self.agent.algorithm.name,

@@ -12,6 +12,7 @@ from types import ModuleType
 
 COMMANDS = {
     "train": "train a policy on several rewards",
+    "sweep": "train for a set of preferences",
     "evaluate": "measure a trained policy on a split",
     "plot": "draw the pictures of a run again",
     "envs": "list the environments, or one environment's options",

@@ -1,4 +1,4 @@
-"""The settings of `paretune train`: defaults, then a settings file, then the command line; the later one wins."""
+"""Settings of training commands: defaults, then a settings file, then the command line; the later one wins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import tyro
 
@@ -37,20 +37,16 @@ class RunSettings:
     """Options of a network, such as hidden=[64,64]."""
     weighting: str = "hypervolume"
     """Strategy that weighs the objectives: fixed, hypervolume or gradient."""
-    preference: tuple[float, ...] | None = None
-    """Weights of the objectives in their order, such as 0.5 0.25 0.25; None is equal weights."""
     weighting_options: Options = field(default_factory=dict)
     """Options of the strategy, such as mu=1e-4."""
     steps: int = 60
-    """Training steps in all; a resumed run goes on to this number."""
+    """Training steps of a run in all; a resumed one goes on to this number."""
     out: Path | None = None
-    """Folder that the run is written to; None makes runs/ENV-AGENT-WEIGHTING-SEED."""
+    """Folder that is written to; None makes runs/ENV-AGENT-WEIGHTING-SEED."""
     overwrite: bool = False
-    """Replace a run that the folder already holds."""
-    resume: bool = False
-    """Go on with the run in the folder from its last checkpoint, with its settings."""
+    """Replace what the folder already holds."""
     config: Path | None = None
-    """Settings file (.toml or .json) with these names; a run's config.json starts the same run again."""
+    """Settings file (.toml or .json) with these names, such as a run's config.json."""
     tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     """Experiment tracker that gets the metrics as well."""
     quiet: bool = False
@@ -58,7 +54,17 @@ class RunSettings:
 
 
 @dataclass(kw_only=True)
-class TrainSettings(AgentSettings, RunSettings):
+class SingleRunSettings(RunSettings):
+    """What a single run has besides."""
+
+    preference: tuple[float, ...] | None = None
+    """Weights of the objectives in their order, such as 0.5 0.25 0.25; None is equal weights."""
+    resume: bool = False
+    """Go on with the run in the folder from its last checkpoint, with its settings."""
+
+
+@dataclass(kw_only=True)
+class TrainSettings(AgentSettings, SingleRunSettings):
     """Train a language model, or a small network, on several rewards at once, with weights that move while it trains.
 
     Example: paretune train --env paretune/Arithmetic-v0 --agent grpo --weighting hypervolume --out runs/a
@@ -70,10 +76,13 @@ class TrainSettings(AgentSettings, RunSettings):
         name = f"{self.env.rpartition('/')[2]}-{self.agent}-{self.weighting}-{self.seed}"
         return Path("runs", name) if self.out is None else self.out
 
-    def agent_settings(self) -> dict[str, Any]:
-        """Return the settings that are the agent's own."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(AgentSettings)}
 
+def agent_settings(settings: AgentSettings) -> dict[str, Any]:
+    """Return the settings that are the agent's own, by name."""
+    return {entry.name: getattr(settings, entry.name) for entry in fields(AgentSettings)}
+
+
+Kind = TypeVar("Kind", bound=RunSettings)
 
 MAY_CHANGE = {"steps", "out", "overwrite", "resume", "config", "tracker", "quiet", "device"}
 """Settings that a resumed run may have otherwise than the run it goes on with."""
@@ -98,12 +107,10 @@ def read_settings(words: Sequence[str]) -> TrainSettings:
         >>> read_settings(["--agent", "rloo", "--env-options", "terms=2"]).env_options
         {'terms': 2}
     """
-    given = _parse(words, TrainSettings())
-    values = {} if given.config is None else load_settings_file(given.config)
-    settings = _parse(words, TrainSettings(**values))
+    settings, values = parse_settings(words, TrainSettings, "paretune train")
     if not settings.resume:
         return settings
-    stored = checked(RunFolder(settings.folder).config(), settings.folder / "config.json")
+    stored = checked(RunFolder(settings.folder).config(), settings.folder / "config.json", TrainSettings)
     resumed = _parse(words, TrainSettings(**{**stored, **values, "out": settings.folder, "resume": True}))
     for name, value in stored.items():
         if name not in MAY_CHANGE and not _agrees(name, getattr(resumed, name), value):
@@ -114,6 +121,13 @@ def read_settings(words: Sequence[str]) -> TrainSettings:
     return resumed
 
 
+def parse_settings(words: Sequence[str], kind: type[Kind], program: str) -> tuple[Kind, dict[str, Any]]:
+    """Return the settings of a command line, and those of them that stand in the file that it names, if any."""
+    given = _parse(words, kind(), program)
+    values = {} if given.config is None else load_settings_file(given.config, kind)
+    return _parse(words, kind(**values), program), values
+
+
 def _agrees(name: str, given: Any, stored: Any) -> bool:
     """Whether a setting says what a run's config.json does, where options are complete and preferences sum to 1."""
     if name == "preference" and given is not None:
@@ -121,8 +135,12 @@ def _agrees(name: str, given: Any, stored: Any) -> bool:
     return given.items() <= stored.items() if isinstance(stored, dict) else given == stored
 
 
-def load_settings_file(path: Path) -> dict[str, Any]:
+def load_settings_file(path: Path, kind: type[RunSettings] = TrainSettings) -> dict[str, Any]:
     """Return the settings that a file holds, by name and of the right types.
+
+    Args:
+        path: The file.
+        kind: The command's settings.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -137,16 +155,16 @@ def load_settings_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"config: {str(path)!r} cannot be read as {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"config: {str(path)!r} must hold settings by name, got {type(values).__name__}")
-    return checked(values, path)
+    return checked(values, path, kind)
 
 
-def checked(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return the values of a settings file in the types of `TrainSettings`.
+def checked(values: Mapping[str, Any], path: Path, kind: type[RunSettings]) -> dict[str, Any]:
+    """Return the values of a settings file in the types of the settings `kind`.
 
     Raises:
         ValueError: If a name is unknown (the message has the nearest ones) or a value is of the wrong type.
     """
-    hints = get_type_hints(TrainSettings)
+    hints = get_type_hints(kind)
     for name in values:
         if name not in hints or name == "config":
             near = difflib.get_close_matches(name, hints.keys() - {"config"})
@@ -161,5 +179,5 @@ def checked(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return converted
 
 
-def _parse(words: Sequence[str], defaults: TrainSettings) -> TrainSettings:
-    return tyro.cli(TrainSettings, prog="paretune train", args=list(words), default=defaults, registry=VECTORS)
+def _parse(words: Sequence[str], defaults: Kind, program: str = "paretune train") -> Kind:
+    return tyro.cli(type(defaults), prog=program, args=list(words), default=defaults, registry=VECTORS)

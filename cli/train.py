@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from paretune import agents
 from paretune.agents.display import make_display
 from paretune.cli.main import DONE, INTERRUPTED
-from paretune.cli.settings import TrainSettings, read_settings
+from paretune.cli.settings import TrainSettings, agent_settings, read_settings
 from paretune.cli.tables import format_table
 
 
@@ -54,7 +54,7 @@ def new_agent(settings: TrainSettings) -> agents.Agent:
         overwrite=settings.overwrite,
         display=make_display(settings.quiet),
         tracker=settings.tracker,
-        **settings.agent_settings(),
+        **agent_settings(settings),
     )
 
 

@@ -198,7 +198,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="steps: must be at least 1"):
         agent().train(0)
     agent(out=tmp_path / "run").train(1)
-    with pytest.raises(ValueError, match=r"already holds another run; resume that one \(--resume\)"):
+    with pytest.raises(ValueError, match=r"already holds another run; go on with that one \(--resume;"):
         agent(out=tmp_path / "run")
     agent(out=tmp_path / "run", overwrite=True).train(2)
     assert RunFolder(tmp_path / "run").config()["steps"] == 2
