@@ -87,11 +87,11 @@ def _draw_pair(
 ) -> None:
     if exact_E2 is not None:
         axes.plot(*staircase(exact_E2).T, color=EXACT_COLOUR, lw=1.0, ls=":", zorder=1)
-        axes.scatter(*exact_E2.T, marker="s", s=14, color=EXACT_COLOUR, zorder=2)
+        axes.scatter(exact_E2[:, 0], exact_E2[:, 1], marker="s", s=14, color=EXACT_COLOUR, zorder=2)
     if len(front_M2):
         axes.plot(*staircase(front_M2).T, color=FRONT_COLOUR, lw=1.2, zorder=3)
-        axes.scatter(*front_M2.T, zorder=5, **RING)
-    axes.scatter(*ends_N2.T, c=colours_N4, s=46, edgecolor="white", linewidths=0.6, zorder=4)
+        axes.scatter(front_M2[:, 0], front_M2[:, 1], zorder=5, **RING)
+    axes.scatter(ends_N2[:, 0], ends_N2[:, 1], c=colours_N4, s=46, edgecolor="white", linewidths=0.6, zorder=4)
     axes.margins(0.08)
     tidy(axes)
 

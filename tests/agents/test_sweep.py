@@ -1,0 +1,167 @@
+"""A sweep over preferences: one archive, resumed where it stopped, a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from paretune.agents import GRPO, RLOO, NetworkConfig, NetworkPolicy, RunFolder, Sweep
+from paretune.agents.sweep_picture import draw_sweep
+from paretune.cli.main import main
+from paretune.envs import StyleEnv
+from paretune.weighting import ParetoArchive
+
+from .letters import LettersEnv, random_policy
+
+SMALL = {"prompts_per_step": 1, "group_size": 4, "eval_prompts": 1, "eval_every": 1, "lr": 1e-2}
+
+
+def sweep(out=None, **changes) -> Sweep:
+    arguments = {"agent": RLOO, "env": "paretune/TokenConvex-v0", "steps": 2, "preferences": 3, "out": out, **SMALL}
+    return Sweep(**(arguments | {"env_options": {"vocabulary": 4, "length": 3}} | changes))
+
+
+def test_the_archive_holds_all_validations_of_all_runs(tmp_path):
+    result = sweep(tmp_path / "s").run()
+    assert result.preferences.tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
+    expected = ParetoArchive(2)
+    for number, preference in enumerate(result.preferences):
+        lines = RunFolder(tmp_path / "s" / f"run-{number:03d}").metrics()
+        assert lines[1]["weights"] == dict(zip(result.objectives, preference, strict=True))
+        for line in lines:
+            performance = [line["validation"][name]["mean"] for name in result.objectives]
+            expected.add(performance)
+        np.testing.assert_allclose(result.performances[number], performance)
+    np.testing.assert_allclose(result.archive.front, expected.front)
+    assert {tuple(tag) for tag in result.archive.tags} <= {(n, s) for n in range(3) for s in range(3)}
+    assert json.loads((tmp_path / "s" / "archive.json").read_text()) == result.archive.state_dict()
+    assert (tmp_path / "s" / "front.png").stat().st_size > 0
+
+
+def test_the_share_of_the_exact_front_is_known_for_toys():
+    result = sweep(env_options={"vocabulary": 2, "length": 1}, reference=[-1, -1], steps=1).run()
+    front = ParetoArchive([-1, -1])
+    for point in ([0.1, 1.0], [1.0, 0.1]):
+        front.add(point)
+    assert result.share_of_front == pytest.approx(result.archive.hypervolume() / front.hypervolume(), rel=1e-6)
+    assert Sweep(GRPO, LettersEnv(), random_policy(), steps=1, preferences=2, **SMALL).run().share_of_front is None
+
+
+def test_runs_do_not_share_a_policy():
+    policy = NetworkPolicy(NetworkConfig(kind="mlp", features=7, actions=3, hidden=(4,)))
+    before = policy.model.head.weight.detach().clone()
+    result = sweep(env=StyleEnv(3, 3), policy=policy, env_options=None).run()
+    assert (policy.model.head.weight == before).all()
+    assert len({tuple(run) for run in result.preferences.tolist()}) == 3
+
+
+def test_what_is_finished_is_not_trained_again_and_what_is_not_goes_on(tmp_path, monkeypatch):
+    whole = sweep(tmp_path / "whole", preferences=4).run()
+
+    made = sweep(tmp_path / "parts", preferences=4)
+    trained = RLOO.train
+
+    def stop_in_the_second_run(agent, steps):
+        if agent.recorder.path.name == "run-001":
+            record = agent.recorder.record
+
+            def record_and_stop(agent, line):
+                record(agent, line)
+                if line["step"] == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            agent.recorder.record = record_and_stop
+        return trained(agent, steps)
+
+    monkeypatch.setattr(RLOO, "train", stop_in_the_second_run)
+    parts = made.run()
+    assert parts.interrupted and len(parts.performances) == 2
+    monkeypatch.undo()
+
+    first = (tmp_path / "parts" / "run-000" / "metrics.jsonl").stat().st_mtime_ns
+    again = sweep(tmp_path / "parts", preferences=4).run()
+    assert not again.interrupted and len(again.performances) == 4
+    assert (tmp_path / "parts" / "run-000" / "metrics.jsonl").stat().st_mtime_ns == first
+    np.testing.assert_array_equal(again.performances, whole.performances)
+    np.testing.assert_array_equal(again.archive.front, whole.archive.front)
+
+
+def test_refinement_fills_the_widest_gap():
+    made = sweep(preferences=2, refine=2, steps=1)
+    outcomes = iter([[0.0, 1.0], [1.0, 0.0], [0.1, 0.9], [0.5, 0.5]])
+
+    class Finished:
+        step = 1
+
+        def __init__(self):
+            self.performances = {0: np.zeros(2), 1: np.array(next(outcomes))}
+
+    made._train = lambda number, preference: Finished()
+    assert made.run().preferences.tolist() == [[0, 1], [1, 0], [0.5, 0.5], [0.75, 0.25]]
+
+
+def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
+    sweep(tmp_path / "s", steps=1).run()
+    with pytest.raises(ValueError, match=r"holds another sweep, whose lr is 0\.01 and not 0\.02"):
+        sweep(tmp_path / "s", steps=1, lr=0.02)
+    assert sweep(tmp_path / "s", steps=1, lr=0.02, overwrite=True).run().performances.shape == (3, 2)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("keep")
+    with pytest.raises(ValueError, match="must be a new folder or that of a sweep"):
+        sweep(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps: must be at least 1, got 0"),
+        ({"refine": -1}, "refine: must be at least 0, got -1"),
+        ({"preferences": 0}, "preferences: must be at least 1"),
+        ({"preferences": [[0.5, 0.3, 0.2]]}, "preferences: must have 2 weights each"),
+        ({"preference": [1, 1]}, "preference: a sweep takes preferences"),
+        ({"lr": -1.0}, "lr: must be a finite number above 0"),
+        ({"weighting": "fixd"}, "unknown weighting 'fixd'"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_starts(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        sweep(tmp_path / "s", **changes)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 6])
+def test_the_picture_of_any_number_of_objectives(objectives, tmp_path):
+    points = np.eye(objectives)
+    path = draw_sweep(tmp_path / "s.png", [f"o{k}" for k in range(objectives)], points, points, points, points * 1.1)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="at least one run"):
+        draw_sweep(tmp_path / "s.png", ["a", "b"], [], [], [])
+    with pytest.raises(ValueError, match="at least two names"):
+        draw_sweep(tmp_path / "s.png", ["a"], [[1]], [[1]], [[1]])
+
+
+def test_the_command_says_what_came_of_each_preference(tmp_path, capsys):
+    words = [
+        "sweep",
+        "--env",
+        "paretune/TokenConvex-v0",
+        "--env-options",
+        "vocabulary=4",
+        "length=3",
+        "--agent",
+        "rloo",
+    ]
+    words += ["--steps", "1", "--preferences", "2", "--eval-prompts", "1", "--out", str(tmp_path / "s")]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("run 1 of 2: weights style_0 0.000, style_1 1.000 | style_0 ")
+    assert lines[2].split("  ")[0] == "run" and "of the exact front's" in lines[-3]
+    assert lines[-2:] == [f"sweep:    {tmp_path / 's'}", f"picture:  {tmp_path / 's' / 'front.png'}"]
+    assert main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main([*words, "--preferences", "3"]) == 2
+    assert "holds another sweep, whose preferences is" in capsys.readouterr().err
