@@ -92,9 +92,10 @@ class TransformersSampler:
         longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
         if context is not None and len(encoded[longest]) + self.max_new_tokens > context:
             raise ValueError(
-                f"prompt: with max_new_tokens={self.max_new_tokens} it must fit into the context of {context} tokens "
-                f"of policy {self.policy.name!r}, but this one has {len(encoded[longest])} tokens: "
-                f"{prompts[longest].text[:80]!r}; lower max_new_tokens, shorten the prompts or take another policy"
+                f"prompt: with a response of max_new_tokens={self.max_new_tokens} (by default the environment's "
+                f"max_tokens) it must fit into the context of {context} tokens of policy {self.policy.name!r}, but this "
+                f"one has {len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, leave "
+                "long prompts out (max_prompt_chars of paretune/Math-v0) or take another policy"
             )
         return encoded
 

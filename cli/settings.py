@@ -40,7 +40,8 @@ class RunSettings:
     weighting_options: Options = field(default_factory=dict)
     """Options of the strategy, such as mu=1e-4."""
     steps: int = 60
-    """Training steps of a run in all; a resumed one goes on to this number."""
+    """Training steps of a run in all; a resumed one goes on to this number. The last step is always validated, so a
+    run that is extended has one validation more than a run that went there at once."""
     out: Path | None = None
     """Folder that is written to; None makes runs/ENV-AGENT-WEIGHTING-SEED."""
     overwrite: bool = False

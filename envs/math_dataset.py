@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from paretune.envs.combine import ObjectiveFunction
 from paretune.envs.defaults import DEFAULT_OBJECTIVES, ConcisenessRule, default_objectives
@@ -57,6 +57,7 @@ class MathEnv(ResponseEnv):
         objectives: Sequence[Objective | ObjectiveFunction] | None = None,
         system_prompt: str = "",
         instruction: str | None = None,
+        max_prompt_chars: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         r"""Read the dataset.
@@ -82,6 +83,7 @@ class MathEnv(ResponseEnv):
             system_prompt: A system message before each problem, instead of the dataset's own.
             instruction: A line after each problem; None asks for numbered steps and a box after plain questions, and
                 leaves chat messages as they are.
+            max_prompt_chars: Longest prompt in characters; rows with longer ones are left out. None takes all.
             render_mode: "ansi" or None.
 
         Raises:
@@ -91,8 +93,15 @@ class MathEnv(ResponseEnv):
         fractions = _checked_fractions(validation_fraction, test_fraction)
         objectives = default_objectives(max_tokens, fallback, conciseness) if objectives is None else objectives
         super().__init__(objectives, max_tokens=max_tokens, split=split, render_mode=render_mode)
-        tasks, self.skipped = _load_tasks(dataset, config_name, revision, question_column, answer_column)
         self._dataset = os.fspath(dataset)
+        tasks, self.skipped = _load_tasks(dataset, config_name, revision, question_column, answer_column)
+        if max_prompt_chars is not None:
+            tasks, long = _leave_long_out(tasks, max_prompt_chars, system_prompt, instruction)
+            self.skipped += long
+            if not any(tasks.values()):
+                raise ValueError(
+                    f"max_prompt_chars: no prompt of {self._dataset!r} is that short; got {max_prompt_chars}"
+                )
         self._prompts: dict[Split, list[Prompt]] = {
             name: [task.prompt(name, system_prompt, instruction) for task in chosen]
             for name, chosen in _fill_splits(tasks, fractions, partition_seed).items()
@@ -144,6 +153,23 @@ def _load_tasks(
         skipped += unusable
     distinct, repeated = drop_overlap(tasks)
     return {split: distinct[split] for split in tasks}, skipped + repeated
+
+
+def _leave_long_out(
+    tasks: Mapping[Split, list[Task]], longest: int, system_prompt: str, instruction: str | None
+) -> tuple[dict[Split, list[Task]], list[Skipped]]:
+    """Return the tasks whose prompts have at most `longest` characters, and the rows of the others."""
+    kept: dict[Split, list[Task]] = {split: [] for split in tasks}
+    left_out = []
+    for split, chosen in tasks.items():
+        for task in chosen:
+            size = len(task.prompt(split, system_prompt, instruction).text)
+            if size <= longest:
+                kept[split].append(task)
+            else:
+                reason = f"the prompt has {size} characters, more than max_prompt_chars={longest}"
+                left_out.append(Skipped(task.source, task.row, reason))
+    return kept, left_out
 
 
 def _fill_splits(tasks: dict[Split, list[Task]], fractions: dict[Split, float], seed: int) -> dict[Split, list[Task]]:

@@ -209,3 +209,13 @@ def test_math500() -> None:
         check_env(env)
     assert [text for text in map(str, caught) if "must be a float, int" not in text] == []  # rewards are vectors
     env.close()
+
+
+def test_long_prompts_can_be_left_out(tmp_path: Path) -> None:
+    rows = [*sums(range(20)), {"question": "What is 1 + 1? " * 9, "answer": 2}]
+    file = write(tmp_path / "long.jsonl", rows)
+    with pytest.warns(UserWarning, match="row 21: the prompt has 134 characters, more than max_prompt_chars=60"):
+        env = MathEnv(file, instruction="", max_prompt_chars=60)
+    assert sum(len(env.prompts(split)) for split in SPLITS) == 20 and len(env.skipped) == 1
+    with pytest.raises(ValueError, match="max_prompt_chars: no prompt of .* is that short; got 5"):
+        MathEnv(file, max_prompt_chars=5)
