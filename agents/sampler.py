@@ -93,9 +93,9 @@ class TransformersSampler:
         if context is not None and len(encoded[longest]) + self.max_new_tokens > context:
             raise ValueError(
                 f"prompt: with a response of max_new_tokens={self.max_new_tokens} (by default the environment's "
-                f"max_tokens) it must fit into the context of {context} tokens of policy {self.policy.name!r}, but this "
-                f"one has {len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, leave "
-                "long prompts out (max_prompt_chars of paretune/Math-v0) or take another policy"
+                f"max_tokens) it must fit into the context of {context} tokens of policy {self.policy.name!r}, but "
+                f"this one has {len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, "
+                "leave long prompts out (max_prompt_chars of paretune/Math-v0) or take another policy"
             )
         return encoded
 
