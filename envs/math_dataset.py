@@ -100,7 +100,7 @@ class MathEnv(ResponseEnv):
             self.skipped += long
             if not any(tasks.values()):
                 raise ValueError(
-                    f"max_prompt_chars: no prompt of {self._dataset!r} is that short; got {max_prompt_chars}"
+                    f"max_prompt_chars: must let prompts of {self._dataset!r} through, but got {max_prompt_chars}"
                 )
         self._prompts: dict[Split, list[Prompt]] = {
             name: [task.prompt(name, system_prompt, instruction) for task in chosen]

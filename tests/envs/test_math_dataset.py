@@ -217,5 +217,5 @@ def test_long_prompts_can_be_left_out(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="row 21: the prompt has 134 characters, more than max_prompt_chars=60"):
         env = MathEnv(file, instruction="", max_prompt_chars=60)
     assert sum(len(env.prompts(split)) for split in SPLITS) == 20 and len(env.skipped) == 1
-    with pytest.raises(ValueError, match="max_prompt_chars: no prompt of .* is that short; got 5"):
+    with pytest.raises(ValueError, match=r"max_prompt_chars: must let prompts .* through, but got 5"):
         MathEnv(file, max_prompt_chars=5)
