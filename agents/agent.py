@@ -151,6 +151,7 @@ class Agent:
                 line: Line = {"step": 0, **weighting_metrics(self.weighting, self.objectives), "times": {}}
                 self._validate(line)
                 self.recorder.record(self, line)
+                self._tell_what_is_below_the_reference(self.performances[0])
             while self.step < horizon and not stop_requested():
                 line = self._train_step(lr_at(self.step))
                 if self.step % self.settings.eval_every == 0 or self.step == horizon:
@@ -266,6 +267,15 @@ class Agent:
         line["validation"] = evaluation.summary()
         line["hypervolume"] = self.archive.hypervolume()
         line["times"] |= clock.times
+
+    def _tell_what_is_below_the_reference(self, performance_K: Array) -> None:
+        reference_K = self.archive.reference
+        for name, value, reference in zip(self.objectives, performance_K, reference_K, strict=True):
+            if value < reference:
+                self.recorder.message(
+                    f"{name} starts at {value:.4g}, below the reference point's {reference:g}: until it is above, "
+                    "there is no hypervolume (setting reference)"
+                )
 
     def _gram(self, decisions: Decisions, advantages_PGTK: Array) -> Array:
         advantages_BTK = advantages_PGTK.reshape(-1, *advantages_PGTK.shape[2:])

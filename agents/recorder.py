@@ -91,6 +91,10 @@ class Recorder:
         self._display.step(line)
         self._tracker.log(line)
 
+    def message(self, text: str) -> None:
+        """Show a sentence."""
+        self._display.message(text)
+
     def save(self, agent: Agent, metrics: Sequence[Line]) -> None:
         """Write the agent as it is, and the metrics that led to it, to the folder, which holds no run yet."""
         assert self.folder is not None

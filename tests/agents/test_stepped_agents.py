@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import gymnasium as gym
 import mo_gymnasium
@@ -13,6 +14,7 @@ from gymnasium.spaces import Box, Discrete
 from mo_gymnasium.wrappers import MONormalizeReward
 
 from paretune.agents import AGENTS, GRPO, RLOO, Agent, NetworkConfig, NetworkPolicy
+from paretune.agents.display import SilentDisplay
 from paretune.cli.main import main
 from paretune.envs import StyleEnv
 from paretune.weighting import GradientWeighting
@@ -176,3 +178,17 @@ def test_the_command_line_trains_resumes_and_evaluates(tmp_path, capsys):
     assert main(["evaluate", out, "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["objectives"]) == {"objective_0", "objective_1"}
     assert (tmp_path / "run" / "front.png").stat().st_size > 0
+
+
+def test_a_start_below_the_reference_point_is_told():
+    class Messages(SilentDisplay):
+        texts: ClassVar[list[str]] = []
+
+        def message(self, text):
+            self.texts.append(text)
+
+    GRPO("deep-sea-treasure-v0", weighting="fixed", display=Messages(), **QUICK).train(1)
+    assert Messages.texts == [
+        "objective_1 starts at -100, below the reference point's 0: until it is above, there is no hypervolume "
+        "(setting reference)"
+    ]
