@@ -19,8 +19,8 @@ Prune = Callable[[Points], Points]
 DECIMALS = 12
 """Points that agree to so many decimals are one point."""
 
-MAX_POINTS = 2_000_000
-"""Most points that are compared at a time, to bound time and memory."""
+MAX_COMPARED = 200_000_000
+"""Most returns that are compared for one front: about a minute."""
 
 
 def pareto_set(points: Points) -> Points:
@@ -30,8 +30,9 @@ def pareto_set(points: Points) -> Points:
         >>> pareto_set(np.array([[1.0, 0.0], [0.4, 0.4], [0.0, 1.0], [0.3, 0.4]])).tolist()
         [[0.0, 1.0], [0.4, 0.4], [1.0, 0.0]]
     """
-    points = _distinct(points)
-    return points[moocore.is_nondominated(points, maximise=True)]
+    points = np.round(points, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+    best = points[moocore.is_nondominated(points, maximise=True)]
+    return best[np.lexsort(best.T[::-1])]
 
 
 def convex_set(points: Points) -> Points:
@@ -68,25 +69,23 @@ def best_returns(rewards: Rewards, vocabulary: int, length: int, gamma: float, p
         F(0, 0).
 
     Raises:
-        ValueError: If more than `MAX_POINTS` points would have to be compared for one state.
+        ValueError: If more than `MAX_COMPARED` returns would have to be compared.
     """
     k = rewards(0, 0).shape[1]
     following = [np.zeros((1, k))] * vocabulary
+    compared = 0
     for position in reversed(range(length)):
         stacked = gamma * np.concatenate(following)
         sizes = [len(points) for points in following]
-        if sum(sizes) > MAX_POINTS:
-            raise ValueError(
-                f"at most {MAX_POINTS} returns can be compared for one state, but at position {position} there are "
-                f"{sum(sizes)}; make the text shorter, the vocabulary smaller or gamma 1"
-            )
         lasts = range(vocabulary) if position else range(1)
+        compared += sum(sizes) * len(lasts)
+        if compared > MAX_COMPARED:
+            raise ValueError(
+                f"at most {MAX_COMPARED} returns can be compared for a front, but from position {position} on "
+                f"there are {compared}; make the text shorter, the vocabulary smaller or gamma 1"
+            )
         following = [prune(stacked + np.repeat(rewards(position, last), sizes, axis=0)) for last in lasts]
     return following[0]
-
-
-def _distinct(points: Points) -> Points:
-    return np.unique(np.round(points, DECIMALS) + 0.0, axis=0)  # + 0.0 turns -0.0 into 0.0
 
 
 def _upper_hull(points: Points) -> Points:

@@ -70,9 +70,9 @@ def test_points_on_one_line_or_plane_leave_its_corners() -> None:
 
 
 def test_a_front_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fronts, "MAX_POINTS", 40)
+    monkeypatch.setattr(fronts, "MAX_COMPARED", 400)
     env = StyleEnv(4, 8, change_cost=0.1)
     with pytest.raises(
-        ValueError, match=r"at most 40 returns can be compared for one state, but at position \d there are \d\d"
+        ValueError, match=r"at most 400 returns can be compared for a front, but from position \d on there are \d+"
     ):
         env.pareto_front(0.9)
