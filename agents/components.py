@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
-from typing import Any
+from typing import Any, get_type_hints
 
 import gymnasium as gym
 import mo_gymnasium
@@ -159,6 +159,9 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
             raise ValueError(unknown_name("setting", name, known))
     stop, reference = values.get("stop", ()), values.get("reference")
     values = {**values, "stop": (stop,) if isinstance(stop, str) else tuple(stop)}
-    settings = AgentSettings(**{**values, "reference": None if reference is None else tuple(reference)})
+    values["reference"] = None if reference is None else tuple(map(float, reference))
+    hints = get_type_hints(AgentSettings)
+    whole = [name for name, value in values.items() if type(value) is int and hints[name] in (float, float | None)]
+    settings = AgentSettings(**(values | {name: float(values[name]) for name in whole}))
     check_settings(settings)
     return settings

@@ -32,8 +32,9 @@ class TokenText(ResponseEnv):
     All prompts ask for the same and differ in their number: there is one front for all of them.
 
     Where a change of style costs as much as in the default task, random texts have negative returns and score 0. A
-    policy that is to learn from scratch needs `task_options={"change_cost": 0.1}` or less: then 9 of 10 random texts
-    score, and the default task's front has 31 points instead of 16.
+    policy that is to learn from scratch needs `task_options={"change_cost": 0.1}` or less: then 9 of 10 texts of
+    random letters score, and the default task's front has 31 points instead of 16. A language model has to write L of
+    the letters and nothing else before it scores at all; a high sampling temperature and a max_new_tokens of L help.
 
     Attributes:
         task: The token-level task.

@@ -9,9 +9,10 @@ known-front.png and prints means over repetitions with 95% intervals (Student's 
 hypervolume over zero that the last policies of the runs reach, and that all their validations on the way reached.
 
 Any fixed weights are best served at a corner of the front's convex hull, a ring in the picture. On the convex front
-every point is one; on the concave front only the ends are. Hypervolume-guided weights are best served there, too: they
-have the preference's direction, and only their scale moves, against an entropy bonus that does not. So what such runs
-hold between the ends is where they got stuck or were stopped, not an optimum; what they met on the way is worth more.
+every point is one; on the concave front only the ends are. Hypervolume-guided weights are best served there, too, as
+they keep the preference's direction and move only its scale. What such runs hold between the ends is where they were
+stopped, not an optimum; what they met on the way is worth more. Sizes and settings were chosen on overlapping seeds, so
+the table shows what happens, and ranks nothing.
 """
 
 from __future__ import annotations

@@ -260,3 +260,9 @@ def test_wrappers_that_batches_would_pass_by_are_refused():
 
     with pytest.raises(ValueError, match="without further wrappers"):
         GRPO(LinearReward(LettersEnv()), random_policy(), **QUICK)
+
+
+def test_whole_numbers_serve_as_settings_that_are_numbers():
+    made = agent(temperature=2, lr=1, kl=0)
+    assert all(isinstance(getattr(made.settings, name), float) for name in ("temperature", "lr", "kl"))
+    made.train(1)
