@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import gymnasium as gym
@@ -81,6 +82,7 @@ def load_agent(
 
 
 def _kind(base: type[Agent], name: str) -> type[Agent]:
+    import_module("paretune.agents.algorithms")  # our own agents are known once they are imported
     kinds = {kind.algorithm.name: kind for kind in (base, *_subclasses(base)) if hasattr(kind, "algorithm")}
     if name not in kinds:
         raise ValueError(f"run: must be one of {' or '.join(kinds)}, but it is one of {name!r}")

@@ -54,6 +54,18 @@ def test_train_prints_objectives_hypervolume_and_pictures(tmp_path: Path, capsys
     assert [line.split(" | ")[0] for line in progress[1:4]] == ["step 0/2", "step 1/2", "step 2/2"]
 
 
+def test_a_fresh_process_goes_on_with_a_run_and_evaluates_it(tmp_path: Path) -> None:
+    def paretune(*words: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "paretune.cli", *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    out = ["--out", str(tmp_path / "run"), "--quiet"]
+    paretune("train", "--env", "deep-sea-treasure-v0", "--agent", "rloo", "--steps", "1", *out)
+    paretune("train", "--resume", "--steps", "2", *out)
+    assert ", step 2, " in paretune("evaluate", str(tmp_path / "run"))
+
+
 def test_quiet_prints_nothing(tmp_path: Path, capfd: Capture) -> None:
     assert train(tmp_path / "run", steps=1) == 0
     assert capfd.readouterr() == ("", "")
