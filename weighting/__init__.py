@@ -10,22 +10,38 @@ from typing import TYPE_CHECKING, Any
 from paretune.weighting.archive import ParetoArchive
 from paretune.weighting.base import Weighting, Weights
 from paretune.weighting.catalog import WEIGHTINGS, make_weighting
+from paretune.weighting.ctwa import CTWAWeighting
+from paretune.weighting.dirichlet import RandomWeighting
 from paretune.weighting.fixed import FixedWeighting
 from paretune.weighting.gradient import GradientWeighting
 from paretune.weighting.hypervolume import HypervolumeWeighting
+from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference, resolve_preference
+from paretune.weighting.lagrangian import LagrangianWeighting
+from paretune.weighting.sa_mrpo import SAMRPOWeighting
+from paretune.weighting.saw import SAWWeighting
+from paretune.weighting.schedule import ScheduleWeighting
+from paretune.weighting.tchebycheff import TchebycheffWeighting
 
 if TYPE_CHECKING:
     from paretune.weighting.analyzer import GradientAnalyzer
 
 __all__ = [
     "WEIGHTINGS",
+    "CTWAWeighting",
     "FixedWeighting",
     "GradientAnalyzer",
     "GradientWeighting",
+    "HypervolumeGradientWeighting",
     "HypervolumeWeighting",
+    "LagrangianWeighting",
     "ParetoArchive",
     "Preference",
+    "RandomWeighting",
+    "SAMRPOWeighting",
+    "SAWWeighting",
+    "ScheduleWeighting",
+    "TchebycheffWeighting",
     "Weighting",
     "Weights",
     "make_weighting",

@@ -24,9 +24,11 @@ class Weighting(ABC):
 
     Attributes:
         name: The strategy's name on the command line.
+        when: When to use it, in one short sentence.
     """
 
     name: ClassVar[str]
+    when: ClassVar[str]
 
     @property
     def needs_validation(self) -> bool:

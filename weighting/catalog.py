@@ -10,13 +10,34 @@ from typing import Any, get_type_hints
 from typeguard import TypeCheckError, check_type
 
 from paretune.weighting.base import Weighting
+from paretune.weighting.ctwa import CTWAWeighting
+from paretune.weighting.dirichlet import RandomWeighting
 from paretune.weighting.fixed import FixedWeighting
 from paretune.weighting.gradient import GradientWeighting
 from paretune.weighting.hypervolume import HypervolumeWeighting
+from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference
+from paretune.weighting.lagrangian import LagrangianWeighting
+from paretune.weighting.sa_mrpo import SAMRPOWeighting
+from paretune.weighting.saw import SAWWeighting
+from paretune.weighting.schedule import ScheduleWeighting
+from paretune.weighting.tchebycheff import TchebycheffWeighting
 
 WEIGHTINGS: dict[str, type[Weighting]] = {
-    strategy.name: strategy for strategy in (FixedWeighting, HypervolumeWeighting, GradientWeighting)
+    strategy.name: strategy
+    for strategy in (
+        FixedWeighting,
+        HypervolumeWeighting,
+        GradientWeighting,
+        HypervolumeGradientWeighting,
+        TchebycheffWeighting,
+        LagrangianWeighting,
+        SAWWeighting,
+        SAMRPOWeighting,
+        CTWAWeighting,
+        ScheduleWeighting,
+        RandomWeighting,
+    )
 }
 """The strategies by their names on the command line."""
 

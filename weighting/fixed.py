@@ -23,6 +23,7 @@ class FixedWeighting(Weighting):
     """Non-negative weights of the objectives, normalised to sum 1; a single number K means K equal weights."""
 
     name = "fixed"
+    when = "You know the weights you want, or need a baseline to compare with."
 
     def __post_init__(self) -> None:
         """Check and normalise the preference."""

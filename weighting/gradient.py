@@ -100,6 +100,7 @@ class GradientWeighting(Weighting):
     """Training steps from one analysis of the gradients to the next; the first step is analysed."""
 
     name = "gradient"
+    when = "You have no preference and want the objectives that the others' gradients support to lead."
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

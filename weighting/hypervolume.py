@@ -79,6 +79,7 @@ class HypervolumeWeighting(Weighting):
     """The published method: gain scale 1, and the meta-reward multiplies the rewards before normalisation."""
 
     name = "hypervolume"
+    when = "You know your preference and want policies that extend the Pareto front rewarded more."
 
     def __post_init__(self) -> None:
         """Check the options and start with an empty archive."""
