@@ -36,7 +36,7 @@ class RunSettings:
     policy_options: Options = field(default_factory=dict)
     """Options of a network, such as hidden=[64,64]."""
     weighting: str = "hypervolume"
-    """Strategy that weighs the objectives: fixed, hypervolume or gradient."""
+    """Strategy that weighs the objectives, such as fixed, hypervolume or gradient."""
     weighting_options: Options = field(default_factory=dict)
     """Options of the strategy, such as mu=1e-4."""
     steps: int = 60
