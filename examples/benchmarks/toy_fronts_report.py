@@ -1,0 +1,2 @@
+def table(*a,**k): return ''
+def draw(*a,**k): raise SystemExit
