@@ -97,9 +97,9 @@ def table(record: Record, ours: Sequence[str], rivals: Sequence[str]) -> str:
         "",
         f"`python examples/benchmarks/toy_fronts.py --jobs {settings['jobs']}` at commit {record['commit']}, "
         f"{record['machine']}, one thread per cell. {settings['steps']} environment steps per cell, "
-        f"{settings['seeds']} seeds from {settings['first_seed']}. Token...-v0 at default size; hypervolume of undiscounted returns over "
-        "zero as a share of the exact front's; mean and 95 % t interval over seeds; `all` is the mean over the "
-        "environments, by seed.",
+        f"{settings['seeds']} seeds from {settings['first_seed']}. Token...-v0 at default size; hypervolume of "
+        "undiscounted returns over zero as a share of the exact front's; mean and 95 % t interval over seeds; `all` is "
+        "the mean over the environments, by seed.",
         "",
     ]
     for measure in ("policies", "known"):
@@ -120,15 +120,14 @@ def _settings_text(record: Record) -> list[str]:
     return [
         "## Settings",
         "",
-        "One setting for all environments, ours chosen on seeds 100 and 101 among 28, the others' on seed 100 among 2 to "
-        "6 each (PQL with zero as reference point, for instance, instead of minus the length); none of these seeds is "
-        "reported.",
+        "One setting for all environments. Ours were chosen on seeds 100 and 101 among 28 settings of RLOO with fixed "
+        "weights, the others' on seed 100 among 1 (Envelope) to 7 (PCN) each; no such seed is reported.",
         "",
         f"- Ours: `{json.dumps(record['sweep'])}`, as many training steps as the budget allows; every validation is "
         f"paid with environment steps. Gradient-guided weights: `{json.dumps(record['gradient'])}`.",
-        f"- Others, beyond examples/morl_baselines_agents.py: `{json.dumps(record['rivals'])}`. Their evaluations are "
-        "not counted. `every` is the number of environment steps per gradient update; 1, their default, would take five "
-        "minutes per cell or more. PCN ends with the batch of texts that crosses the limit.",
+        f"- Others, beyond examples/morl_baselines_agents.py: `{json.dumps(record['rivals'])}`. Their "
+        "evaluations are not counted. `every` is the number of environment steps per gradient update; 1, their "
+        "default, would take five minutes per cell or more. PCN ends with the batch of texts that crosses the limit.",
         "- The best rival is chosen on the same seeds that it is compared on, which favours it.",
         f"- Environment steps of the last cell: {', '.join(f'{m} {n}' for m, n in steps.items())}.",
         f"- Failed cells: {'; '.join(failed) or 'none'}.",
