@@ -238,7 +238,9 @@ def main(settings: Settings) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     results = run_all(settings)
     failed = [result for result in results if "error" in result]
-    record = provenance(settings) | {"results": [r for r in results if "error" not in r], "failed": failed}
+    finished = [r for r in results if "error" not in r]
+    shares = [{key: value for key, value in r.items() if not key.endswith("_front")} for r in finished]
+    record = provenance(settings) | {"results": shares, "failed": failed}
     settings.out.mkdir(parents=True, exist_ok=True)
     (settings.out / "toy_fronts.json").write_text(json.dumps(record, indent=1) + "\n")
     page = table(record, ours=tuple(OURS), rivals=tuple(RIVALS))

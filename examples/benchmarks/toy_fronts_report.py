@@ -17,6 +17,8 @@ from scipy import stats
 Array = NDArray[np.float64]
 Record = dict[str, Any]
 SUITE = "all"
+ROUNDING = 1e-6
+"""Differences of shares up to this are none."""
 COLOURS = {"ours": "#D55E00", "others": "#0072B2", "random": "0.55"}
 MEASURES = {
     "policies": "policies that the method hands over: for a sweep, all that were validated; for the others, all that "
@@ -45,11 +47,15 @@ def verdict(mine: Array, theirs: Array) -> str:
     if len(mine) < 2 or len(theirs) < 2:
         return "one seed tells nothing"
     difference = mine.mean() - theirs.mean()
-    low = high = difference
-    if mine.std() + theirs.std() > 0:
-        low, high = stats.ttest_ind(mine, theirs, equal_var=False).confidence_interval(0.95)
-    seeds = min(len(mine), len(theirs))
-    word = "better" if low > 0 else "worse" if high < 0 else f"not distinguishable with {seeds} seeds"
+    errors = np.array([stats.sem(mine) ** 2, stats.sem(theirs) ** 2])
+    half = 0.0
+    if errors.sum() > ROUNDING**2:
+        freedom = errors.sum() ** 2 / (errors**2 / [len(mine) - 1, len(theirs) - 1]).sum()
+        half = stats.t.ppf(0.975, freedom) * np.sqrt(errors.sum())
+    low, high, seeds = difference - half, difference + half, min(len(mine), len(theirs))
+    word = f"not distinguishable with {seeds} seeds"
+    if low > ROUNDING or high < -ROUNDING:
+        word = "better" if low > 0 else "worse"
     return f"{word} ({difference:+.3f}, from {low:+.3f} to {high:+.3f})"
 
 
