@@ -93,6 +93,17 @@ def verdict_table(results: Sequence[Record], measure: str, ours: Sequence[str], 
     return lines
 
 
+def goal(results: Sequence[Record], measure: str, ours: Sequence[str], rivals: Sequence[str]) -> str:
+    """Return in a sentence whether the best of ours is at least the best of the others over all environments."""
+    mine, theirs = (best_of(results, measure, SUITE, methods) for methods in (ours, rivals))
+    a, b = (shares(results, measure, SUITE, method) for method in (mine, theirs))
+    met = "met" if a.mean() >= b.mean() else "not met"
+    return (
+        f"- Goal for {measure}, the best of ours at least the best of the others over all environments: **{met}**; "
+        f"{mine} {a.mean():.3f}, {theirs} {b.mean():.3f}: {verdict(a, b)}."
+    )
+
+
 def table(record: Record, ours: Sequence[str], rivals: Sequence[str]) -> str:
     """Return the results as a Markdown page."""
     results, settings = record["results"], record["settings"]
@@ -108,6 +119,8 @@ def table(record: Record, ours: Sequence[str], rivals: Sequence[str]) -> str:
         "the mean over the environments, by seed.",
         "",
     ]
+    if ours and rivals:
+        lines += [goal(results, measure, ours, rivals) for measure in ("policies", "known")] + [""]
     for measure in ("policies", "known"):
         lines += [f"## {measure.capitalize()}: {MEASURES[measure]}", ""]
         lines += shares_table(results, measure, methods)
