@@ -29,10 +29,14 @@ MEASURES = {
 
 
 def shares(results: Sequence[Record], measure: str, environment: str, method: str) -> Array:
-    """Return the shares of the front (N,) of a method in an environment, or its means over all of them, by seed."""
+    """Return the shares of the front (N,) of a method in an environment, or its means over all of them, by seed.
+
+    A seed that misses one of the environments is left out of the means.
+    """
+    wanted = len(columns(results)) - 1 if environment == SUITE else 1
     rows = [r for r in results if r["method"] == method and environment in (SUITE, r["environment"])]
-    seeds = sorted({r["seed"] for r in rows})
-    return np.array([np.mean([r[measure] for r in rows if r["seed"] == seed]) for seed in seeds])
+    by_seed = [[r[measure] for r in rows if r["seed"] == seed] for seed in sorted({r["seed"] for r in rows})]
+    return np.array([np.mean(values) for values in by_seed if len(values) == wanted])
 
 
 def half_width(values: Array) -> float:
@@ -45,7 +49,7 @@ def half_width(values: Array) -> float:
 def verdict(mine: Array, theirs: Array) -> str:
     """Return in words what the 95 % interval of the difference of means (Welch's t) says, for shares (N,) of each."""
     if len(mine) < 2 or len(theirs) < 2:
-        return "one seed tells nothing"
+        return "too few seeds"
     difference = mine.mean() - theirs.mean()
     errors = np.array([stats.sem(mine) ** 2, stats.sem(theirs) ** 2])
     half = 0.0
@@ -59,10 +63,10 @@ def verdict(mine: Array, theirs: Array) -> str:
     return f"{word} ({difference:+.3f}, from {low:+.3f} to {high:+.3f})"
 
 
-def best_of(results: Sequence[Record], measure: str, environment: str, methods: Sequence[str]) -> str:
-    """Return the method with the highest mean."""
-    means = {m: shares(results, measure, environment, m) for m in methods}
-    return max((m for m in means if len(means[m])), key=lambda m: means[m].mean())
+def best_of(results: Sequence[Record], measure: str, environment: str, methods: Sequence[str]) -> str | None:
+    """Return the method with the highest mean, if there is any that did not fail."""
+    values = {m: shares(results, measure, environment, m) for m in methods}
+    return max((m for m in values if len(values[m])), key=lambda m: values[m].mean(), default=None)
 
 
 def columns(results: Sequence[Record]) -> list[str]:
@@ -87,6 +91,8 @@ def verdict_table(results: Sequence[Record], measure: str, ours: Sequence[str], 
     lines = [f"| environment | best rival | {' | '.join(ours)} |", "|---|---|" + "---|" * len(ours)]
     for environment in columns(results):
         rival = best_of(results, measure, environment, rivals)
+        if rival is None:
+            continue
         theirs = shares(results, measure, environment, rival)
         words = [verdict(shares(results, measure, environment, method), theirs) for method in ours]
         lines.append(f"| {environment} | {rival} ({theirs.mean():.3f}) | {' | '.join(words)} |")
@@ -96,6 +102,8 @@ def verdict_table(results: Sequence[Record], measure: str, ours: Sequence[str], 
 def goal(results: Sequence[Record], measure: str, ours: Sequence[str], rivals: Sequence[str]) -> str:
     """Return in a sentence whether the best of ours is at least the best of the others over all environments."""
     mine, theirs = (best_of(results, measure, SUITE, methods) for methods in (ours, rivals))
+    if mine is None or theirs is None:
+        return f"- Goal for {measure}: no results."
     a, b = (shares(results, measure, SUITE, method) for method in (mine, theirs))
     met = "met" if a.mean() >= b.mean() else "not met"
     return (

@@ -67,4 +67,4 @@ def test_verdicts_follow_the_interval_of_the_difference(monkeypatch: pytest.Monk
     assert verdict(low, high) == "worse (-0.300, from -0.527 to -0.073)"
     assert verdict(high, high - 0.1).startswith("not distinguishable with 3 seeds (+0.100")
     assert verdict(np.ones(3), np.ones(3)) == "not distinguishable with 3 seeds (+0.000, from +0.000 to +0.000)"
-    assert verdict(np.ones(1), np.ones(3)) == "one seed tells nothing"
+    assert verdict(np.ones(1), np.ones(3)) == "too few seeds"
