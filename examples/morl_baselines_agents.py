@@ -30,13 +30,13 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pymoo.util.ref_dirs import get_reference_directions
 
 from paretune.weighting import ParetoArchive
 
 Returns = list[NDArray[np.float64]]
-ZERO = np.zeros(2)
-EVALUATION = {"num_eval_weights_for_front": 2, "num_eval_episodes_for_front": 1}
-"""Little, as tasks and greedy policies have nothing random."""
+EVALUATION = {"num_eval_weights_for_front": 3, "num_eval_episodes_for_front": 1}
+"""Little, as tasks and greedy policies have nothing random; 3 weights are enough to have one for each objective."""
 
 
 @dataclass(kw_only=True)
@@ -67,121 +67,154 @@ def make(settings: Settings, **options: Any) -> Any:
     return env
 
 
-def train_pql(settings: Settings) -> Returns:
+def train_pql(env: Any, twin: Any, steps: int, seed: int, **options: Any) -> Returns:
     """Pareto Q-learning (Van Moffaert and Nowe 2014): a table of sets of returns; follows each that it found."""
     from morl_baselines.multi_policy.pareto_q_learning.pql import PQL
 
-    env = make(settings, observation="multi_discrete")
-    agent = PQL(
-        env,
-        ref_point=np.full(2, -float(settings.length)),
-        gamma=1.0,
-        epsilon_decay_steps=3 * settings.steps // 4,
-        final_epsilon=0.1,
-        seed=settings.seed,
-        log=False,
-    )
-    return [agent.track_policy(point, env) for point in agent.train(settings.steps, eval_env=env)]
+    chosen: dict[str, Any] = {
+        "ref_point": np.full(env.unwrapped.reward_dim, -float(env.unwrapped.length)),
+        "epsilon_decay_steps": 3 * steps // 4,
+        "final_epsilon": 0.1,
+    }
+    agent = PQL(env, gamma=1.0, seed=seed, log=False, **chosen | options)
+    return [agent.track_policy(point, twin) for point in agent.train(steps, eval_env=twin)]
 
 
-def train_pcn(settings: Settings) -> Returns:
-    """Pareto Conditioned Networks (Reymond et al. 2022): imitates its best texts, told the return that they had."""
+def train_pcn(
+    env: Any,
+    twin: Any,
+    steps: int,
+    seed: int,
+    *,
+    random_share: float = 0.5,
+    buffer: int | None = None,
+    texts: int = 5,
+    updates: int = 20,
+    scaling: float = 1.0,
+    **options: Any,
+) -> Returns:
+    """Pareto Conditioned Networks (Reymond et al. 2022): imitates its best texts, told the return that they had.
+
+    Args:
+        env: What it is trained in.
+        twin: What it is evaluated in.
+        steps: Environment steps.
+        seed: Seed of the agent.
+        random_share: Share of the steps that go into random texts at the start.
+        buffer: Texts that it keeps; None is as many as there are random ones.
+        texts: Texts that it writes between updates.
+        updates: Updates between texts.
+        scaling: Factor of the returns that it reads.
+        **options: Further arguments of the agent.
+    """
     from morl_baselines.multi_policy.pcn.pcn import PCN
 
-    env = make(settings)
-    agent = PCN(env, np.array([1.0, 1.0, 0.03]), learning_rate=3e-3, batch_size=128, seed=settings.seed, log=False)
-    texts = max(settings.steps // settings.length // 2, 4)
+    k, length = env.unwrapped.reward_dim, env.unwrapped.length
+    chosen: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 128}
+    agent = PCN(env, np.array([scaling] * k + [0.03]), seed=seed, log=False, **chosen | options)
+    first = max(int(random_share * steps) // length, 4)
     agent.train(
-        settings.steps,
-        env,
-        ZERO,
-        num_er_episodes=texts,
-        max_buffer_size=texts,
-        num_step_episodes=5,
-        num_model_updates=20,
+        steps,
+        twin,
+        np.zeros(k),
+        num_er_episodes=first,
+        max_buffer_size=buffer or first,
+        num_step_episodes=texts,
+        num_model_updates=updates,
         num_points_pf=4,
     )
-    return list(agent.evaluate(env, np.ones(2, dtype=np.float32), n=texts)[0])
+    return list(agent.evaluate(twin, np.ones(k, dtype=np.float32), n=len(agent.experience_replay))[0])
 
 
-def deep_settings(settings: Settings) -> dict[str, Any]:
+def deep_options(steps: int) -> dict[str, Any]:
     """Return what the two agents with a Q network have in common."""
     return {
         "learning_rate": 1e-3,
         "initial_epsilon": 1.0,
         "final_epsilon": 0.1,
-        "epsilon_decay_steps": settings.steps // 2,
+        "epsilon_decay_steps": steps // 2,
         "target_net_update_freq": 50,
-        "buffer_size": settings.steps,
+        "buffer_size": steps,
         "net_arch": [128, 128],
         "batch_size": 128,
         "gradient_updates": 1,
         "gamma": 1.0,
-        "seed": settings.seed,
         "log": False,
     }
 
 
-def train_gpi_ls(settings: Settings) -> Returns:
+def update_every(agent: Any, every: int) -> None:
+    """Have an agent with a Q network skip updates: one in so many steps is left."""
+    update = agent.update
+
+    def sometimes(*arguments: Any) -> None:
+        if agent.global_step % every == 0:
+            update(*arguments)
+
+    agent.update = sometimes
+
+
+def train_gpi_ls(
+    env: Any, twin: Any, steps: int, seed: int, *, every: int = 1, iterations: int = 8, **options: Any
+) -> Returns:
     """GPI linear support (Alegre et al. 2023): a Q network, told weights that are picked where most is to be gained."""
     from morl_baselines.multi_policy.gpi_pd.gpi_pd import GPILS
 
-    env = make(settings)
-    agent = GPILS(env, **deep_settings(settings))
-    per_iteration = max(settings.steps // 8, 1)
-    agent.train(settings.steps, env, ZERO, timesteps_per_iter=per_iteration, checkpoints=False, **EVALUATION)
-    return by_weights(agent, env)
+    agent = GPILS(env, seed=seed, **deep_options(steps) | options)
+    update_every(agent, every)
+    zero = np.zeros(env.unwrapped.reward_dim)
+    agent.train(steps, twin, zero, timesteps_per_iter=max(steps // iterations, 1), checkpoints=False, **EVALUATION)
+    return by_weights(agent, twin)
 
 
-def train_envelope(settings: Settings) -> Returns:
+def train_envelope(env: Any, twin: Any, steps: int, seed: int, *, every: int = 1, **options: Any) -> Returns:
     """Envelope Q-learning (Yang et al. 2019): a Q network, told random weights."""
     from morl_baselines.multi_policy.envelope.envelope import Envelope
 
-    env = make(settings)
-    agent = Envelope(env, **deep_settings(settings))
-    agent.train(settings.steps, num_eval_weights_for_front=2)
-    return by_weights(agent, env)
+    agent = Envelope(env, seed=seed, **deep_options(steps) | options)
+    update_every(agent, every)
+    agent.train(steps, num_eval_weights_for_front=100)
+    return by_weights(agent, twin)
 
 
-def train_q_learning(settings: Settings) -> Returns:
+def train_q_learning(env: Any, twin: Any, steps: int, seed: int, **options: Any) -> Returns:
     """Q-learning with a table for each of the weights that linear support (Roijers 2016) asks for."""
     from morl_baselines.multi_policy.multi_policy_moqlearning.mp_mo_q_learning import MPMOQLearning
 
-    env = make(settings)
-    agent = MPMOQLearning(
-        env,
-        learning_rate=1.0,
-        gamma=1.0,
-        initial_epsilon=0.5,
-        final_epsilon=0.5,
-        weight_selection_algo="ols",
-        epsilon_ols=0.0,
-        seed=settings.seed,
-        log=False,
-    )
-    per_iteration = max(settings.steps // 8, 1)
-    agent.train(settings.steps, env, ZERO, timesteps_per_iteration=per_iteration, **EVALUATION)
-    return by_weights(agent, env)
+    chosen: dict[str, Any] = {
+        "learning_rate": 1.0,
+        "initial_epsilon": 0.5,
+        "final_epsilon": 0.5,
+        "weight_selection_algo": "ols",
+        "epsilon_ols": 0.0,
+    }
+    agent = MPMOQLearning(env, gamma=1.0, seed=seed, log=False, **chosen | options)
+    zero = np.zeros(env.unwrapped.reward_dim)
+    agent.train(steps, twin, zero, timesteps_per_iteration=max(steps // 8, 1), **EVALUATION)
+    return by_weights(agent, twin)
 
 
-def by_weights(agent: Any, env: Any, number: int = 33) -> Returns:
-    """Return the returns of the texts that an agent writes for evenly spread weights."""
+def by_weights(agent: Any, env: Any) -> Returns:
+    """Return the returns of the texts that an agent writes for evenly spread weights: 33 for 2 objectives, 66 for 3."""
     from morl_baselines.common.evaluation import eval_mo
 
-    return [eval_mo(agent, env, np.array([w, 1 - w]))[2] for w in np.linspace(0.0, 1.0, number)]
+    k = env.unwrapped.reward_dim
+    weights = get_reference_directions("das-dennis", k, n_partitions=32 if k == 2 else 10)
+    return [eval_mo(agent, env, w)[2] for w in weights]
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """How an agent is trained and drawn."""
 
-    train: Callable[[Settings], Returns]
+    train: Callable[..., Returns]
     marker: str
     colour: str
+    observation: Literal["one_hot", "multi_discrete"] = "one_hot"
 
 
 AGENTS = {
-    "PQL": Agent(train_pql, "o", "#0072B2"),
+    "PQL": Agent(train_pql, "o", "#0072B2", "multi_discrete"),
     "PCN": Agent(train_pcn, "s", "#D55E00"),
     "GPI-LS": Agent(train_gpi_ls, "^", "#009E73"),
     "Envelope": Agent(train_envelope, "v", "#CC79A7"),
@@ -189,26 +222,40 @@ AGENTS = {
 }
 
 
-def run(name: str, settings: Settings) -> tuple[ParetoArchive, float]:
-    """Train one agent; return the best returns of its texts, over zero, and the seconds that it took.
+def train(name: str, env: Any, twin: Any, steps: int, seed: int, **options: Any) -> Returns:
+    """Train one agent and return the returns of the texts that it then writes.
 
     In an empty folder, as PCN saves its network wherever it runs, and without the lines that the agents print.
+
+    Args:
+        name: A key of `AGENTS`.
+        env: A token environment with the observations that the agent wants.
+        twin: Another one, to evaluate in.
+        steps: Environment steps.
+        seed: Seed of everything random but the environment's spaces.
+        **options: What to set otherwise than the agent's function here does.
     """
     import torch
 
     torch.set_num_threads(1)
-    torch.manual_seed(settings.seed)
-    np.random.seed(settings.seed)
-    random.seed(settings.seed)
-    start = time.perf_counter()
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-        returns = AGENTS[name].train(settings)
+        return AGENTS[name].train(env, twin, steps, seed, **options)
+
+
+def run(name: str, settings: Settings) -> tuple[ParetoArchive, float]:
+    """Train one agent; return the best returns of its texts, over zero, and the seconds that it took."""
+    env, twin = (make(settings, observation=AGENTS[name].observation) for _ in range(2))
+    start = time.perf_counter()
+    returns = train(name, env, twin, settings.steps, settings.seed)
     return best(returns), time.perf_counter() - start
 
 
 def best(returns: Returns) -> ParetoArchive:
     """Return those that no other dominates; equal up to six decimals is equal."""
-    archive = ParetoArchive(ZERO)
+    archive = ParetoArchive(len(returns[0]))
     for point in np.round(np.array(returns, dtype=np.float64), 6):
         archive.add(point)
     return archive
