@@ -153,8 +153,8 @@ def _settings_text(record: Record) -> list[str]:
         f"- Ours: `{json.dumps(record['sweep'])}`, as many training steps as the budget allows; every validation is "
         f"paid with environment steps. Gradient-guided weights: `{json.dumps(record['gradient'])}`.",
         f"- Others, beyond examples/morl_baselines_agents.py: `{json.dumps(record['rivals'])}`. Their "
-        "evaluations are not counted. `every` is the number of environment steps per gradient update, raised to keep the "
-        "whole benchmark short: 1, as in that example, takes 23 s per 4,000 steps, almost five minutes per cell. "
+        "evaluations are not counted. `every` is the number of environment steps per gradient update, raised to keep "
+        "the whole benchmark short: 1, as in that example, takes 23 s per 4,000 steps, almost five minutes per cell. "
         "PCN ends with the batch of texts that crosses the limit.",
         "- The best rival is chosen on the same seeds that it is compared on, which favours it.",
         f"- Environment steps of the last cell: {', '.join(f'{m} {n}' for m, n in steps.items())}.",
