@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import gymnasium as gym
 import mo_gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
@@ -69,6 +70,15 @@ def _check_steppable(env: Any) -> None:
         )
 
 
+def _is_as_registered(spec: EnvSpec) -> bool:
+    """Whether an id and options are all that an environment was made from: no further wrappers, no other time limit."""
+    registered = gym.registry.get(spec.id)
+    return registered is not None and (spec.additional_wrappers, spec.max_episode_steps) == (
+        registered.additional_wrappers,
+        registered.max_episode_steps,
+    )
+
+
 def make_task(env: gym.Env[Any, Any], policy: Policy, settings: AgentSettings) -> Task:
     """Put environment and policy together.
 
@@ -83,7 +93,7 @@ def make_task(env: gym.Env[Any, Any], policy: Policy, settings: AgentSettings) -
 
 def env_config(env: gym.Env[Any, Any]) -> dict[str, Any]:
     """Return what a settings file says of `env`; its id is empty where it cannot be made again from a file."""
-    if env.spec is None:
+    if env.spec is None or not _is_as_registered(env.spec):
         return {"env": "", "env_options": {}}
     options = {name: str(value) if isinstance(value, PathLike) else value for name, value in env.spec.kwargs.items()}
     try:

@@ -42,8 +42,12 @@ class GymCopies:
         """Remember what to copy.
 
         Raises:
-            ValueError: If there is no code for the observations.
+            ValueError: If there is no code for the observations, or the environment cannot be copied.
         """
+        try:
+            copy.deepcopy(env)
+        except (TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
+            raise ValueError(f"env: must be one that copy.deepcopy can copy, but {env!r} is not: {error}") from error
         self._original = env
         self._envs: list[gym.Env[Any, Any]] = []
         self._encode, self.width = make_encoder(env.observation_space)
@@ -68,6 +72,11 @@ class GymCopies:
         observations = []
         for b in self._running:
             observation, reward, terminated, truncated, _ = self._envs[b].step(self._first_action + int(actions[b]))
+            if np.asarray(reward).shape != (self._k,):
+                raise ValueError(
+                    f"env: rewards must have shape ({self._k},), one number for each objective, but a step of "
+                    f"{self._original!r} returned {reward!r}"
+                )
             observations.append(observation)
             rewards[b] = reward
             over[b] = terminated or truncated

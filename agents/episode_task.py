@@ -42,7 +42,16 @@ class EpisodeTask:
     unit = "env_steps"
 
     def __init__(self, env: gym.Env[Any, Any], policy: NetworkPolicy, settings: AgentSettings) -> None:
-        """Put environment and policy together; no copy is made yet."""
+        """Put environment and policy together.
+
+        Raises:
+            ValueError: If the environment cannot be copied, or a setting is for language models only.
+        """
+        for name, possible in (("top_p", (1.0,)), ("stop", ((),)), ("precision", ("float32", "auto"))):
+            if getattr(settings, name) not in possible:
+                raise ValueError(
+                    f"{name}: must be {possible[0]!r} for a network policy, got {getattr(settings, name)!r}"
+                )
         self._policy, self._settings = policy, settings
         self._copies = copies_of(env)
         self.objectives = objective_names(env)
@@ -127,7 +136,10 @@ def copies_of(env: gym.Env[Any, Any]) -> EnvCopies:
 def objective_names(env: gym.Env[Any, Any]) -> tuple[str, ...]:
     """Return the names that the environment gives its objectives, else objective_0, objective_1, ..."""
     k = int(env.unwrapped.reward_space.shape[0])  # type: ignore[attr-defined]
-    return tuple(getattr(env.unwrapped, "objectives", None) or (f"objective_{i}" for i in range(k)))
+    named = getattr(env.unwrapped, "objectives", ())
+    if isinstance(named, list | tuple) and len(named) == k and all(isinstance(name, str) for name in named):
+        return tuple(named)
+    return tuple(f"objective_{i}" for i in range(k))
 
 
 def _steps_at_most(env: gym.Env[Any, Any]) -> int:

@@ -47,9 +47,9 @@ def make_encoder(space: spaces.Space[Any]) -> tuple[Encoder, int]:
         return _scaled(np.zeros(space.shape), np.ones(space.shape))
     if isinstance(space, spaces.Box):
         if np.issubdtype(space.dtype, np.integer) and space.is_bounded():
-            values = space.high.ravel().astype(np.int64) - space.low.ravel() + 1
-            if values.max() <= LARGEST_ONE_HOT:
-                return _one_hot(space.low.ravel(), values)
+            low, high = space.low.ravel(), space.high.ravel()
+            if (high.astype(np.float64) - low < LARGEST_ONE_HOT).all():  # as integers they may overflow
+                return _one_hot(low.astype(np.int64), (high - low).astype(np.int64) + 1)
         return _scaled(space.low, space.high)
     raise ValueError(
         "env: observations must be of a Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple space for a network "

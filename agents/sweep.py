@@ -25,7 +25,7 @@ from paretune.agents.policy import Policy
 from paretune.agents.preferences import even_preferences, next_preference
 from paretune.agents.run_folder import RunFolder
 from paretune.agents.sweep_picture import draw_sweep
-from paretune.weighting import ParetoArchive, resolve_preference
+from paretune.weighting import ParetoArchive
 from paretune.weighting.archive import hypervolume
 
 Array = NDArray[np.float64]
@@ -55,10 +55,9 @@ class SweepResult:
 
     @property
     def share_of_front(self) -> float | None:
-        """The archive's share of the exact front's hypervolume, where that is known."""
-        if self.exact is None:
-            return None
-        return self.archive.hypervolume() / hypervolume(self.exact, self.archive.reference)
+        """The archive's share of the exact front's hypervolume, where that is known and above zero."""
+        whole = 0.0 if self.exact is None else hypervolume(self.exact, self.archive.reference)
+        return self.archive.hypervolume() / whole if whole > 0 else None
 
 
 class Sweep:
@@ -124,6 +123,8 @@ class Sweep:
         self.objectives = objective_names(self.env)
         self.preferences = _preferences(preferences, len(self.objectives))
         self.folder = None if out is None else Path(out)
+        if self.arguments.get("reference") is not None:
+            self.arguments["reference"] = tuple(map(float, self.arguments["reference"]))
         self._make(self.preferences[0], None)
         if self.folder is not None:
             self._open(self.folder, overwrite)
@@ -202,10 +203,12 @@ class Sweep:
 
     def _open(self, folder: Path, overwrite: bool) -> None:
         """Write what the sweep is to its folder, or check that the folder holds this very sweep."""
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"out: {str(folder)!r} must be a folder, but a file of this name exists")
         path = folder / "sweep.json"
         described = json.loads(json.dumps(self._description()))
         if path.exists() and not overwrite:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = _read_description(path)
             for name in described.keys() | stored.keys():
                 if described.get(name) != stored.get(name):
                     raise ValueError(
@@ -236,10 +239,26 @@ class Sweep:
 
 
 def _preferences(preferences: int | ArrayLike, objectives: int) -> Array:
-    if isinstance(preferences, int):
-        return even_preferences(objectives, preferences)
-    given = [resolve_preference(preference) for preference in np.atleast_2d(np.asarray(preferences, dtype=np.float64))]
-    for preference in given:
-        if len(preference) != objectives:
-            raise ValueError(f"preferences: must have {objectives} weights each, got {list(preference)}")
-    return np.array(given)
+    if isinstance(preferences, int | np.integer) and not isinstance(preferences, bool):
+        return even_preferences(objectives, int(preferences))
+    try:
+        given = np.asarray(preferences, dtype=np.float64)
+    except (TypeError, ValueError):
+        given = np.zeros(0)
+    sound = given.ndim == 2 and given.shape[0] > 0 and given.shape[1] == objectives
+    if not sound or not np.isfinite(given).all() or (given < 0).any() or (given.sum(axis=1) == 0).any():
+        raise ValueError(
+            f"preferences: must be a number of preferences, or a list of them with {objectives} weights each that are "
+            f"not negative and not all 0, got {preferences!r}"
+        )
+    return given / given.sum(axis=1, keepdims=True)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"out: {str(path)!r} must be JSON, but it is damaged ({error}); replace the sweep") from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"out: {str(path)!r} must describe a sweep, but holds {type(stored).__name__}")
+    return stored

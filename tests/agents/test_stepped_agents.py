@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from threading import Lock
 from typing import ClassVar
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
-from mo_gymnasium.wrappers import MONormalizeReward
+from mo_gymnasium.wrappers import LinearReward, MONormalizeReward
 
 from paretune.agents import AGENTS, GRPO, RLOO, Agent, NetworkConfig, NetworkPolicy
 from paretune.agents.display import SilentDisplay
@@ -144,6 +145,39 @@ def test_the_reference_point_reaches_archive_and_weighting():
     assert own.weighting.archive.reference.tolist() == [0, -9]
 
 
+def test_a_scalar_reward_is_refused_at_the_first_step():
+    env = LinearReward(mo_gymnasium.make("deep-sea-treasure-v0"))
+    with pytest.raises(ValueError, match=r"rewards must have shape \(2,\), one number for each objective"):
+        GRPO(env, weighting="fixed", **QUICK).train(1)
+
+
+@pytest.mark.parametrize("objectives", [3, {"x", "y"}, ["x"], [1, 2], None])
+def test_objectives_without_proper_names_are_numbered(objectives):
+    env = Recall()
+    env.objectives = objectives
+    assert GRPO(env, **QUICK).objectives == ("objective_0", "objective_1")
+
+
+@pytest.mark.parametrize("kind", ["wrapped", "other time limit"])
+def test_a_run_in_an_environment_that_no_id_makes_again_needs_it(kind, tmp_path):
+    def make():
+        if kind == "wrapped":
+            return MONormalizeReward(mo_gymnasium.make("deep-sea-treasure-v0"), idx=1)
+        return mo_gymnasium.make("deep-sea-treasure-v0", max_episode_steps=7)
+
+    GRPO(make(), weighting="fixed", out=tmp_path / "run", **QUICK).train(1)
+    with pytest.raises(ValueError, match="was given an environment object; give it to load"):
+        Agent.load(tmp_path / "run")
+    assert Agent.load(tmp_path / "run", env=make()).train(1).steps == 2
+
+
+class Locked(Recall):
+    """Holds what cannot be copied."""
+
+    def __init__(self):
+        self.lock = Lock()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -160,6 +194,10 @@ def test_the_reference_point_reaches_archive_and_weighting():
         ({"env": "deep-sea-treasure-v0", "gamma": 1.5}, "gamma: must be from 0 to 1, got 1.5"),
         ({"env": LettersEnv(), "policy": random_policy(), "gamma": 0.9}, "gamma: must be 1"),
         ({"env": "CartPole-v1"}, "must have a vector reward"),
+        ({"env": Locked()}, r"env: must be one that copy\.deepcopy can copy"),
+        ({"env": "deep-sea-treasure-v0", "top_p": 0.5}, r"top_p: must be 1\.0 for a network policy, got 0\.5"),
+        ({"env": "deep-sea-treasure-v0", "stop": ["x"]}, r"stop: must be \(\) for a network policy"),
+        ({"env": "deep-sea-treasure-v0", "precision": "bfloat16"}, "precision: must be 'float32' for a network policy"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(arguments, message):

@@ -121,7 +121,10 @@ def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
         ({"steps": 0}, "steps: must be at least 1, got 0"),
         ({"refine": -1}, "refine: must be at least 0, got -1"),
         ({"preferences": 0}, "preferences: must be at least 1"),
-        ({"preferences": [[0.5, 0.3, 0.2]]}, "preferences: must have 2 weights each"),
+        *(
+            ({"preferences": wrong}, "preferences: must be a number of preferences, or a list of them with 2 weights")
+            for wrong in ([], [0.5], [[0.5, 0.3, 0.2]], [[0, 0]], [[-1, 2]], [[1, 2], [1]], [["a", 1]], 2.5, True, None)
+        ),
         ({"preference": [1, 1]}, "preference: a sweep takes preferences"),
         ({"lr": -1.0}, "lr: must be a finite number above 0"),
         ({"weighting": "fixd"}, "unknown weighting 'fixd'"),
@@ -131,6 +134,29 @@ def test_bad_settings_are_refused_before_anything_starts(changes, message, tmp_p
     with pytest.raises(ValueError, match=message):
         sweep(tmp_path / "s", **changes)
     assert not (tmp_path / "s").exists()
+
+
+def test_arrays_serve_as_preferences_and_reference(tmp_path):
+    options = {"preferences": np.array([[1, 1], [3, 1]]), "reference": np.array([-9, -9]), "steps": 1}
+    result = sweep(tmp_path / "s", **options).run()
+    assert result.preferences.tolist() == [[0.5, 0.5], [0.75, 0.25]]
+    assert sweep(tmp_path / "s", **options).run().archive.reference.tolist() == [-9, -9]
+    assert len(sweep(preferences=np.int64(2), steps=1).preferences) == 2
+
+
+def test_a_reference_above_the_front_has_no_share():
+    assert sweep(reference=[9, 9], steps=1).run().share_of_front is None
+
+
+def test_a_folder_that_holds_no_readable_sweep_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="must be a folder, but a file of this name exists"):
+        sweep(tmp_path / "file")
+    (tmp_path / "damaged").mkdir()
+    for text, message in (("{", "it is damaged"), ("3", "must describe a sweep, but holds int")):
+        (tmp_path / "damaged" / "sweep.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            sweep(tmp_path / "damaged")
 
 
 @pytest.mark.parametrize("objectives", [2, 3, 6])
