@@ -1,6 +1,6 @@
 """Rules that set the objectives' weights while a policy trains.
 
-Nothing here needs torch, except `GradientAnalyzer`, which is imported when it is first asked for.
+Nothing here needs torch before it is used: `GradientAnalyzer`, and the strategies that TorchJD solves.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from paretune.weighting.ctwa import CTWAWeighting
 from paretune.weighting.dirichlet import RandomWeighting
 from paretune.weighting.fixed import FixedWeighting
 from paretune.weighting.gradient import GradientWeighting
+from paretune.weighting.gramian import GramianWeighting
 from paretune.weighting.hypervolume import HypervolumeWeighting
 from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference, resolve_preference
@@ -32,6 +33,7 @@ __all__ = [
     "FixedWeighting",
     "GradientAnalyzer",
     "GradientWeighting",
+    "GramianWeighting",
     "HypervolumeGradientWeighting",
     "HypervolumeWeighting",
     "LagrangianWeighting",

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from typeguard import TypeCheckError, check_type
 
+from paretune.weighting.aggregators import AGGREGATORS
 from paretune.weighting.base import Weighting
 from paretune.weighting.ctwa import CTWAWeighting
 from paretune.weighting.dirichlet import RandomWeighting
@@ -23,22 +24,22 @@ from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
 from paretune.weighting.tchebycheff import TchebycheffWeighting
 
-WEIGHTINGS: dict[str, type[Weighting]] = {
-    strategy.name: strategy
-    for strategy in (
-        FixedWeighting,
-        HypervolumeWeighting,
-        GradientWeighting,
-        HypervolumeGradientWeighting,
-        TchebycheffWeighting,
-        LagrangianWeighting,
-        SAWWeighting,
-        SAMRPOWeighting,
-        CTWAWeighting,
-        ScheduleWeighting,
-        RandomWeighting,
-    )
-}
+STRATEGIES: list[type[Weighting]] = [
+    FixedWeighting,
+    HypervolumeWeighting,
+    GradientWeighting,
+    HypervolumeGradientWeighting,
+    TchebycheffWeighting,
+    LagrangianWeighting,
+    SAWWeighting,
+    SAMRPOWeighting,
+    CTWAWeighting,
+    ScheduleWeighting,
+    RandomWeighting,
+    *AGGREGATORS,
+]
+
+WEIGHTINGS: dict[str, type[Weighting]] = {strategy.name: strategy for strategy in STRATEGIES}
 """The strategies by their names on the command line."""
 
 
