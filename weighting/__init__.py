@@ -19,6 +19,7 @@ from paretune.weighting.hypervolume import HypervolumeWeighting
 from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference, resolve_preference
 from paretune.weighting.lagrangian import LagrangianWeighting
+from paretune.weighting.modifiers import ModifiedWeighting
 from paretune.weighting.sa_mrpo import SAMRPOWeighting
 from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
@@ -37,6 +38,7 @@ __all__ = [
     "HypervolumeGradientWeighting",
     "HypervolumeWeighting",
     "LagrangianWeighting",
+    "ModifiedWeighting",
     "ParetoArchive",
     "Preference",
     "RandomWeighting",

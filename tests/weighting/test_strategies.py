@@ -238,7 +238,10 @@ def test_an_unknown_name_suggests_the_nearest():
 def test_an_unknown_option_suggests_the_nearest():
     with pytest.raises(ValueError, match=r"unknown option 'flor' of weighting 'gradient'; did you mean 'floor'\?"):
         make_weighting("gradient", 3, flor=0.1)
-    with pytest.raises(ValueError, match=r"unknown option 'mu' of weighting 'fixed'; known: none"):
+    with pytest.raises(
+        ValueError,
+        match=r"unknown option 'mu' of weighting 'fixed'; known: 'floor', 'prior', 'average', 'every', 'warmup'",
+    ):
         make_weighting("fixed", 3, mu=1.0)
 
 
@@ -261,7 +264,8 @@ def test_an_unknown_attribute_is_an_attribute_error():
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [("hypervolume", "gain_scale"), ("gradient", "floor"), ("gradient", "every")]
+    ("name", "option"),
+    [("hypervolume", "gain_scale"), ("gradient", "floor"), ("gradient", "every"), ("fixed", "floor")],
 )
 def test_an_option_of_the_wrong_type_is_named(name, option):
     with pytest.raises(ValueError, match=f"{option} of weighting '{name}' is of the wrong type: 'abc'"):
