@@ -42,11 +42,18 @@ def course(weighting, seed: int, steps: int = 8) -> tuple[np.ndarray, list[float
     return np.array(directions), scales
 
 
+def plain(name: str, preference):
+    """A strategy with the options that it cannot do without."""
+    k = preference if isinstance(preference, int) else len(preference)
+    required = {"lagrangian": {"thresholds": [0.6] * k}, "schedule": {"points": [[5, 1.0] + [0.0] * (k - 1)]}}
+    return make_weighting(name, preference, **required.get(name, {}))
+
+
 def modified(name: str, preference, **modifiers):
     """A strategy with those of the modifiers that it has no options of its own for."""
-    return make_weighting(
-        name, preference, **{n: modifiers[n] for n in modifier_names(WEIGHTINGS[name]) if n in modifiers}
-    )
+    strategy = plain(name, preference)
+    options = {option: value for option, value in modifiers.items() if option in modifier_names(type(strategy))}
+    return ModifiedWeighting(strategy, **options)
 
 
 class Scripted(FixedWeighting):
@@ -116,23 +123,23 @@ def test_directions_obey_the_floor_and_scales_are_left_alone(name, seed, k):
     assert directions.sum(axis=1) == pytest.approx(1)
     if "floor" in modifier_names(WEIGHTINGS[name]):
         assert directions.min() >= 0.5 / k - 1e-12
-    if not make_weighting(name, k).needs_gram:  # a strategy that is fed fewer matrices may have other scales
-        assert scales == course(make_weighting(name, preference), seed)[1]
+    if not plain(name, k).needs_gram:  # a strategy that is fed fewer matrices may have other scales
+        assert scales == course(plain(name, preference), seed)[1]
 
 
 @every_strategy
 def test_modifiers_at_their_defaults_change_nothing(name):
-    plain, _ = course(make_weighting(name, [3, 1, 2]), seed=4)
+    unmodified, _ = course(plain(name, [3, 1, 2]), seed=4)
     same, _ = course(modified(name, [3, 1, 2], average=0.0, warmup=0), seed=4)
-    np.testing.assert_allclose(same, plain, rtol=1e-12)
+    np.testing.assert_allclose(same, unmodified, rtol=1e-12)
 
 
 @every_strategy
 def test_warm_up_starts_at_the_preference_and_ends(name):
-    plain, _ = course(make_weighting(name, [3, 1, 2]), seed=4)
+    unmodified, _ = course(plain(name, [3, 1, 2]), seed=4)
     warmed, _ = course(modified(name, [3, 1, 2], warmup=4), seed=4)
     np.testing.assert_allclose(warmed[0], [3 / 6, 1 / 6, 2 / 6], rtol=1e-9)
-    np.testing.assert_allclose(warmed[4:], plain[4:], rtol=1e-12)
+    np.testing.assert_allclose(warmed[4:], unmodified[4:], rtol=1e-12)
 
 
 @every_strategy
@@ -153,7 +160,7 @@ def test_between_its_steps_the_direction_is_held_and_no_gradients_are_asked_for(
         needs.append(weighting.needs_gram)
         directions.append(weighting.direction.tolist())
         weighting.on_validation(rng.random(3))
-    wanted = make_weighting(name, 3).needs_gram
+    wanted = plain(name, 3).needs_gram
     assert needs == [wanted and asked for asked in (True, True, False, False, True, False, False, True)]
     assert directions[0] == directions[1] == directions[2]
     assert directions[3] == directions[4] == directions[5]
