@@ -136,6 +136,7 @@ class GramianWeighting(Weighting):
         self._weights_K = np.array(state["weights"], dtype=np.float64)
         self._raw_K = state["raw_weights"]
         self._analyses = int(state["analyses"])
+        self._rule = self.make_rule(self._preference_K)
         if state["memory"]:
             self._rule(torch.eye(len(self._weights_K), dtype=torch.float64))  # a rule has no buffers before its first M
             buffers = self._rule.state_dict()
