@@ -199,7 +199,7 @@ def test_without_the_library_the_extra_is_named(name, monkeypatch):
         make_weighting(name, 2)
 
 
-@every_rule
+@pytest.mark.parametrize("name", ["upgrad", "gradvac", "pcd"])
 def test_agents_train_with_it_and_resume_exactly(name, tmp_path):
     def made(folder: str) -> Agent:
         options = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 2}

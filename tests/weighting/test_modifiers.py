@@ -212,7 +212,7 @@ def test_modifying_twice_is_an_error():
         ModifiedWeighting(ModifiedWeighting(FixedWeighting(2)))
 
 
-@pytest.mark.parametrize("name", ["hypervolume", "gradient", "upgrad"])
+@pytest.mark.parametrize("name", ["gradient", "gradvac"])
 def test_agents_train_with_them_and_resume_exactly(name, tmp_path):
     def made(folder: str) -> Agent:
         modifiers = {option: ALL[option] for option in modifier_names(WEIGHTINGS[name])}
