@@ -171,13 +171,19 @@ def objectives_table(line: Line, validation: Line | None) -> RenderableType:
     table.add_column("")
     for name, share in shares(line).items():
         trained = f"{line['rewards'][name]['mean']:.3f}" if "rewards" in line else "-"
-        checked = "-"
-        if validation:
-            mean, error = (validation["validation"][name][key] for key in ("mean", "standard_error"))
-            checked = f"{mean:.3f}" if error is None else f"{mean:.3f} ± {error:.3f}"
+        checked = validated(validation["validation"][name]) if validation else "-"
         bar = "█" * round(BAR_WIDTH * share)
         table.add_row(Text(name), trained, checked, f"{share:.3f}", Text(bar, style="cyan"))
+    for name, entry in (validation["validation"] if validation else {}).items():
+        if name not in line["weights"]:  # for evaluation only
+            table.add_row(Text(name), "-", validated(entry), "-", "")
     return table
+
+
+def validated(entry: Mapping[str, float | None]) -> str:
+    """Return a validation's mean, with its standard error where there is one."""
+    mean, error = entry["mean"], entry["standard_error"]
+    return f"{mean:.3f}" if error is None else f"{mean:.3f} ± {error:.3f}"
 
 
 def shares(line: Line) -> dict[str, float]:

@@ -55,6 +55,7 @@ class EpisodeTask:
         self._policy, self._settings = policy, settings
         self._copies = copies_of(env)
         self.objectives = objective_names(env)
+        self.reported: tuple[str, ...] = ()
         self.longest = settings.max_new_tokens or _steps_at_most(env)
 
     def starts(self, split: Split, limit: int | None = None) -> list[int]:
@@ -75,6 +76,10 @@ class EpisodeTask:
     def returns(self, outcome: Episodes, *, held_out: bool = False) -> Array:
         """Return the episodes' discounted returns (B, K)."""
         return self._discounted(outcome).sum(axis=1)
+
+    def report(self, outcome: Episodes) -> Array:
+        """Return nothing (B, 0): stepped environments have no objectives for evaluation only."""
+        return np.zeros((len(outcome.rewards), 0))
 
     def credit(self, outcome: Episodes, returns: Array) -> Array:
         """Return what each step's action can still change: the discounted rewards from it on (B, T, K).

@@ -1,6 +1,6 @@
 """How well a policy does on prompts, or from starts, that it is not trained on.
 
-Shapes: N starts, K objectives.
+Shapes: N starts, K objectives, M objectives for evaluation only.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ class Evaluation:
         rewards: The vector rewards, or discounted returns (N, K).
         responses: The N responses, or the episodes' actions as texts.
         reference: Reference point (K,) of the hypervolume.
+        reported: Names of the M objectives for evaluation only.
+        scores: What the responses score in those (N, M).
     """
 
     objectives: tuple[str, ...]
     rewards: NDArray[np.float64]
     responses: list[Response]
     reference: tuple[float, ...]
+    reported: tuple[str, ...]
+    scores: NDArray[np.float64]
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -40,8 +44,7 @@ class Evaluation:
     @property
     def standard_error(self) -> NDArray[np.float64]:
         """Standard error of each mean (K,), over starts; NaN for a single one."""
-        n = len(self.rewards)
-        return self.rewards.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(self.rewards.shape[1], np.nan)
+        return _standard_error(self.rewards)
 
     @property
     def hypervolume(self) -> float:
@@ -49,11 +52,22 @@ class Evaluation:
         return hypervolume(self.mean[None], np.array(self.reference))
 
     def summary(self) -> dict[str, dict[str, float | None]]:
-        """Return mean and standard error (None where it is not defined) by objective, JSON-able."""
+        """Return mean and standard error (None where it is not defined) by name, JSON-able.
+
+        Objectives for evaluation only come after the others.
+        """
+        values = np.concatenate([self.rewards, self.scores], axis=1)
         return {
             name: {"mean": float(mean), "standard_error": None if np.isnan(error) else float(error)}
-            for name, mean, error in zip(self.objectives, self.mean, self.standard_error, strict=True)
+            for name, mean, error in zip(
+                self.objectives + self.reported, values.mean(axis=0), _standard_error(values), strict=True
+            )
         }
+
+
+def _standard_error(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    n = len(values)
+    return values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(values.shape[1], np.nan)
 
 
 def evaluate(
@@ -75,4 +89,5 @@ def evaluate(
     """
     outcome = task.act(starts, rng, greedy=not sampled)
     returns = task.returns(outcome, held_out=True)
-    return Evaluation(task.objectives, returns, outcome.responses, tuple(reference or [0.0] * len(task.objectives)))
+    point = tuple(reference or [0.0] * len(task.objectives))
+    return Evaluation(task.objectives, returns, outcome.responses, point, task.reported, task.report(outcome))

@@ -1,6 +1,6 @@
 """What an agent trains on: where its episodes start, how its policy acts in them, and what that earns.
 
-Shapes: B episodes, T decisions, K objectives.
+Shapes: B episodes, T decisions, K objectives, M objectives for evaluation only.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ class Task(Protocol):
     objectives: tuple[str, ...]
     """Names of the K objectives, in order."""
 
+    reported: tuple[str, ...]
+    """Names of M objectives that only evaluations see."""
+
     longest: int
     """Most decisions of an episode."""
 
@@ -65,6 +68,10 @@ class Task(Protocol):
 
     def returns(self, outcome: Any, *, held_out: bool = False) -> Array:
         """Return what the episodes earned (B, K); nothing is learned from episodes that are `held_out`."""
+        ...
+
+    def report(self, outcome: Any) -> Array:
+        """Return what the episodes score (B, M) in the objectives that only evaluations see."""
         ...
 
     def credit(self, outcome: Any, returns: Array) -> Array:

@@ -43,6 +43,7 @@ class TextTask:
             raise ValueError(f"gamma: must be 1 where episodes are single responses, got {settings.gamma}")
         self._env = env
         self.objectives = tuple(env.objectives)
+        self.reported = tuple(env.evaluation_only)
         self.longest = settings.max_new_tokens or env.max_tokens
         self.sampler = TransformersSampler(
             policy=policy,
@@ -73,9 +74,12 @@ class TextTask:
 
     def returns(self, outcome: Rollout, *, held_out: bool = False) -> Array:
         """Return the responses' rewards (B, K)."""
-        # Objectives that learn from training responses must not learn from an evaluation, of training prompts either.
-        prompts = [replace(prompt, split="validation") for prompt in outcome.prompts] if held_out else outcome.prompts
+        prompts = _held_out(outcome.prompts) if held_out else outcome.prompts
         return self._env.score(prompts, outcome.responses).astype(np.float64)
+
+    def report(self, outcome: Rollout) -> Array:
+        """Return what the responses score (B, M) in the objectives for evaluation only."""
+        return self._env.report(_held_out(outcome.prompts), outcome.responses).astype(np.float64)
 
     def credit(self, outcome: Rollout, returns: Array) -> Array:
         """Return the responses' rewards (B, 1, K): all tokens share them."""
@@ -92,6 +96,11 @@ class TextTask:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._env.load_state_dict(state)
+
+
+def _held_out(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return prompts as they are in an evaluation: objectives must not learn from it, of training prompts either."""
+    return [replace(prompt, split="validation") for prompt in prompts]
 
 
 def prompts_of(env: ResponseEnv, split: Split, limit: int | None = None) -> list[Prompt]:

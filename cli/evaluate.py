@@ -68,8 +68,13 @@ def as_dictionary(evaluation: agents.Evaluation) -> dict[str, object]:
 
 def as_table(evaluation: agents.Evaluation) -> str:
     """Return an evaluation's numbers as a table."""
+    labels = {name: f"{name} (evaluation only)" for name in evaluation.reported}
     rows = [
-        (name, f"{entry['mean']:.4f}", "-" if entry["standard_error"] is None else f"{entry['standard_error']:.4f}")
+        (
+            labels.get(name, name),
+            f"{entry['mean']:.4f}",
+            "-" if entry["standard_error"] is None else f"{entry['standard_error']:.4f}",
+        )
         for name, entry in evaluation.summary().items()
     ]
     return format_table(

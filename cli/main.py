@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "measure a trained policy on a split",
     "plot": "draw the pictures of a run again",
     "envs": "list the environments, or one environment's options",
+    "weightings": "list the strategies that weigh the objectives, or one strategy's options",
 }
 """The commands and what they do; each is the module of the same name, whose `run(arguments)` returns an exit code."""
 

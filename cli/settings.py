@@ -36,9 +36,9 @@ class RunSettings:
     policy_options: Options = field(default_factory=dict)
     """Options of a network, such as hidden=[64,64]."""
     weighting: str = "hypervolume"
-    """Strategy that weighs the objectives, such as fixed, hypervolume or gradient."""
+    """Strategy that weighs the objectives, such as fixed, hypervolume or gradient; `paretune weightings` lists them."""
     weighting_options: Options = field(default_factory=dict)
-    """Options of the strategy, such as mu=1e-4."""
+    """Options of the strategy, such as floor=0.1; `paretune weightings NAME` lists them."""
     steps: int = 60
     """Training steps of a run in all; a resumed one goes on to this number. The last step is always validated, so a
     run that is extended has one validation more than a run that went there at once."""

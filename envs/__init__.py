@@ -15,6 +15,7 @@ from paretune.envs.registration import EnvInfo, list_envs, make_env, register_en
 from paretune.envs.response import ResponseEnv
 from paretune.envs.spaces import UnicodeText
 from paretune.envs.style import StyleEnv
+from paretune.envs.thresholded import Thresholded
 from paretune.envs.token_env import TokenEnv
 from paretune.envs.token_text import TokenText
 from paretune.envs.token_vector import TokenVectorEnv
@@ -42,6 +43,7 @@ __all__ = [
     "Scores",
     "Split",
     "StyleEnv",
+    "Thresholded",
     "TokenEnv",
     "TokenText",
     "TokenVectorEnv",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from paretune.envs.combine import ObjectiveFunction
 from paretune.envs.defaults import DEFAULT_OBJECTIVES, ConcisenessRule, default_objectives
 from paretune.envs.objectives import Objective
 from paretune.envs.problems import OPERATIONS, Problem
@@ -44,6 +45,7 @@ class ArithmeticEnv(ResponseEnv):
         conciseness: ConcisenessRule = "absolute",
         fallback: str = "last_number",
         objectives: Sequence[Objective] | None = None,
+        evaluation_only: Sequence[Objective | ObjectiveFunction | str] = (),
         system_prompt: str = "",
         instruction: str = "",
         render_mode: str | None = None,
@@ -62,6 +64,8 @@ class ArithmeticEnv(ResponseEnv):
                 running mean of all training responses.
             fallback: What counts as the final answer of a response without a box.
             objectives: Objectives instead of accuracy, conciseness and clarity.
+            evaluation_only: Objectives that evaluations report and training never sees: names of objectives above, such
+                as "clarity", or further ones.
             system_prompt: A system message before each problem.
             instruction: A line after each problem.
             render_mode: "ansi" if `render` shows the last prompt, response and rewards, else None.
@@ -78,7 +82,9 @@ class ArithmeticEnv(ResponseEnv):
             raise ValueError(f"word_problems must be from 0 to 1; got {word_problems!r}")
         if objectives is None:
             objectives = default_objectives(max_tokens, fallback, conciseness)
-        super().__init__(objectives, max_tokens=max_tokens, split=split, render_mode=render_mode)
+        super().__init__(
+            objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
+        )
         self.terms, self.largest, self.operations = terms, largest, operations
         self.word_problems = word_problems
         self.system_prompt, self.instruction = system_prompt, instruction

@@ -216,6 +216,11 @@ class Product(Combination):
         return scores.prod(axis=1)
 
 
+def reaches(scores: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
+    """Return which scores (B,) are at least the threshold, both as float32, so that 0.7 reaches 0.7."""
+    return scores.astype(np.float32) >= np.float32(threshold)
+
+
 class Gated(Combination):
     """An objective that counts only where another reaches a threshold, and is 0 elsewhere.
 
@@ -252,4 +257,4 @@ class Gated(Combination):
 
     def combine(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the scores (B,) of the first part where the second reaches the threshold, else 0."""
-        return np.where(scores[:, 1] >= self.threshold, scores[:, 0], 0)
+        return np.where(reaches(scores[:, 1], self.threshold), scores[:, 0], 0)

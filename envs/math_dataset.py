@@ -55,6 +55,7 @@ class MathEnv(ResponseEnv):
         conciseness: ConcisenessRule = "absolute",
         fallback: str = "none",
         objectives: Sequence[Objective | ObjectiveFunction] | None = None,
+        evaluation_only: Sequence[Objective | ObjectiveFunction | str] = (),
         system_prompt: str = "",
         instruction: str | None = None,
         max_prompt_chars: int | None = None,
@@ -80,6 +81,8 @@ class MathEnv(ResponseEnv):
                 running mean of all training responses.
             fallback: What counts as the final answer of a response without a box.
             objectives: Objectives or named functions instead of accuracy, conciseness and clarity.
+            evaluation_only: Objectives that evaluations report and training never sees: names of objectives above, such
+                as "clarity", or further ones.
             system_prompt: A system message before each problem, instead of the dataset's own.
             instruction: A line after each problem; None asks for numbered steps and a box after plain questions, and
                 leaves chat messages as they are.
@@ -92,7 +95,9 @@ class MathEnv(ResponseEnv):
         """
         fractions = _checked_fractions(validation_fraction, test_fraction)
         objectives = default_objectives(max_tokens, fallback, conciseness) if objectives is None else objectives
-        super().__init__(objectives, max_tokens=max_tokens, split=split, render_mode=render_mode)
+        super().__init__(
+            objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
+        )
         self._dataset = os.fspath(dataset)
         tasks, self.skipped = _load_tasks(dataset, config_name, revision, question_column, answer_column)
         if max_prompt_chars is not None:

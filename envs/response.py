@@ -34,6 +34,7 @@ class ResponseEnv(gym.Env[str, str], ABC):
     Attributes:
         default_objectives: Names of the objectives that the task has unless it is given others.
         objectives: The names of the K objectives, in order.
+        evaluation_only: The names of the M objectives that evaluations report besides; no reward has them.
         observation_space: The prompts' texts, `UnicodeText`.
         action_space: The responses, `UnicodeText`.
         reward_space: Box(0, 1, (K,), float32).
@@ -63,6 +64,7 @@ class ResponseEnv(gym.Env[str, str], ABC):
         objectives: Sequence[Objective | ObjectiveFunction],
         *,
         max_tokens: int,
+        evaluation_only: Sequence[Objective | ObjectiveFunction | str] = (),
         split: Split = "train",
         render_mode: str | None = None,
         max_prompt_chars: int = MAX_PROMPT_CHARS,
@@ -73,6 +75,8 @@ class ResponseEnv(gym.Env[str, str], ABC):
         Args:
             objectives: The K objectives or named functions, at least one, with names of their own.
             max_tokens: The longest response, in tokens, that a policy should write, at least 1.
+            evaluation_only: M more objectives, which evaluations report and training never sees; the name of one of
+                `objectives` takes that one out of them.
             split: The split that `reset` and `sample_prompts` draw from.
             render_mode: "ansi" or None.
             max_prompt_chars: Longest observation in characters.
@@ -81,15 +85,21 @@ class ResponseEnv(gym.Env[str, str], ABC):
         Raises:
             ValueError: If an argument breaks its rule.
         """
-        self._objectives = tuple(map(as_objective, objectives))
-        names = tuple(objective.name for objective in self._objectives)
+        self._objectives, self._evaluation_only = _divided(objectives, evaluation_only)
+        names, others = (tuple(one.name for one in each) for each in (self._objectives, self._evaluation_only))
         if not names or len(set(names)) < len(names):
             raise ValueError(f"objectives: at least one, each with a name of its own; got the names {list(names)}")
+        if len({*names, *others}) < len(names) + len(others):
+            raise ValueError(
+                f"evaluation_only: each must have a name that no other objective has; got {list(others)} besides the "
+                f"objectives {list(names)}"
+            )
         if max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1; got {max_tokens}")
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode must be 'ansi' or None; got {render_mode!r}")
         self.objectives = names
+        self.evaluation_only = others
         self.reward_dim = len(names)
         self.reward_space = Box(0.0, 1.0, (self.reward_dim,), np.float32)
         self.observation_space = UnicodeText(max_prompt_chars)
@@ -133,18 +143,11 @@ class ResponseEnv(gym.Env[str, str], ABC):
         Raises:
             ValueError: If the lengths differ, or an objective breaks its contract.
         """
-        if len(prompts) != len(responses):
-            raise ValueError(
-                f"score needs one response per prompt; got {len(prompts)} prompts, {len(responses)} responses"
-            )
-        if len(responses) == 0:
-            return np.zeros((0, self.reward_dim), dtype=np.float32)
-        rewards_BK = evaluate(self._objectives, as_prompts(prompts), responses)
-        outside_BK = ~((rewards_BK >= 0) & (rewards_BK <= 1))  # true for NaN as well
-        if outside_BK.any():
-            b, k = np.argwhere(outside_BK)[0]
-            raise ValueError(f"objective {self.objectives[k]!r} must return numbers in [0, 1]; got {rewards_BK[b, k]}")
-        return rewards_BK
+        return self._scores(self._objectives, prompts, responses)
+
+    def report(self, prompts: Sequence[Prompt | str], responses: Sequence[str]) -> Scores:
+        """Return what responses score in the objectives for evaluation only, shape (B, M); else like `score`."""
+        return self._scores(self._evaluation_only, prompts, responses)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Draw a prompt.
@@ -229,8 +232,41 @@ class ResponseEnv(gym.Env[str, str], ABC):
 
     def close(self) -> None:
         """End the worker processes of the objectives; they start again when needed."""
-        for objective in self._objectives:
+        for objective in self._objectives + self._evaluation_only:
             objective.close()
+
+    @staticmethod
+    def _scores(objectives: Sequence[Objective], prompts: Sequence[Prompt | str], responses: Sequence[str]) -> Scores:
+        if len(prompts) != len(responses):
+            raise ValueError(
+                f"score needs one response per prompt; got {len(prompts)} prompts, {len(responses)} responses"
+            )
+        if len(responses) == 0 or not objectives:
+            return np.zeros((len(responses), len(objectives)), dtype=np.float32)
+        rewards_BK = evaluate(objectives, as_prompts(prompts), responses)
+        outside_BK = ~((rewards_BK >= 0) & (rewards_BK <= 1))  # true for NaN as well
+        if outside_BK.any():
+            b, k = np.argwhere(outside_BK)[0]
+            raise ValueError(f"objective {objectives[k].name!r} must return numbers in [0, 1]; got {rewards_BK[b, k]}")
+        return rewards_BK
+
+
+def _divided(
+    objectives: Sequence[Objective | ObjectiveFunction],
+    evaluation_only: Sequence[Objective | ObjectiveFunction | str],
+) -> tuple[tuple[Objective, ...], tuple[Objective, ...]]:
+    """Return the objectives that rewards are made of, and those for evaluation only.
+
+    Raises:
+        ValueError: If a name is that of no objective.
+    """
+    given = {objective.name: objective for objective in map(as_objective, objectives)}
+    named = [each for each in evaluation_only if isinstance(each, str)]
+    for name in named:
+        if name not in given:
+            raise ValueError(unknown_name("objective in evaluation_only", name, given))
+    others = (given[each] if isinstance(each, str) else as_objective(each) for each in evaluation_only)
+    return tuple(one for one in map(as_objective, objectives) if one.name not in named), tuple(others)
 
 
 def check_split(split: str) -> Split:

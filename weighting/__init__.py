@@ -1,6 +1,6 @@
 """Rules that set the objectives' weights while a policy trains.
 
-Nothing here needs torch, except `GradientAnalyzer`, which is imported when it is first asked for.
+Nothing here needs torch before it is used: `GradientAnalyzer`, and the strategies that TorchJD solves.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from paretune.weighting.ctwa import CTWAWeighting
 from paretune.weighting.dirichlet import RandomWeighting
 from paretune.weighting.fixed import FixedWeighting
 from paretune.weighting.gradient import GradientWeighting
+from paretune.weighting.gramian import GramianWeighting
 from paretune.weighting.hypervolume import HypervolumeWeighting
 from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference, resolve_preference
 from paretune.weighting.lagrangian import LagrangianWeighting
+from paretune.weighting.modifiers import ModifiedWeighting
 from paretune.weighting.sa_mrpo import SAMRPOWeighting
 from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
@@ -32,9 +34,11 @@ __all__ = [
     "FixedWeighting",
     "GradientAnalyzer",
     "GradientWeighting",
+    "GramianWeighting",
     "HypervolumeGradientWeighting",
     "HypervolumeWeighting",
     "LagrangianWeighting",
+    "ModifiedWeighting",
     "ParetoArchive",
     "Preference",
     "RandomWeighting",

@@ -25,10 +25,12 @@ class Weighting(ABC):
     Attributes:
         name: The strategy's name on the command line.
         when: When to use it, in one short sentence.
+        paper: Link to the paper that it is from; empty if it is from none.
     """
 
     name: ClassVar[str]
     when: ClassVar[str]
+    paper: ClassVar[str] = ""
 
     @property
     def needs_validation(self) -> bool:

@@ -87,6 +87,7 @@ class CTWAWeighting(Weighting):
 
     name = "ctwa"
     when = "Training raises some objectives at the cost of others, and none of them may be sacrificed."
+    paper = "https://arxiv.org/abs/2602.06869"
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

@@ -101,6 +101,7 @@ class GradientWeighting(Weighting):
 
     name = "gradient"
     when = "You have no preference and want the objectives that the others' gradients support to lead."
+    paper = "https://arxiv.org/abs/2509.11452"
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

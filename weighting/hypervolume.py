@@ -80,6 +80,7 @@ class HypervolumeWeighting(Weighting):
 
     name = "hypervolume"
     when = "You know your preference and want policies that extend the Pareto front rewarded more."
+    paper = "https://arxiv.org/abs/2509.11452"
 
     def __post_init__(self) -> None:
         """Check the options and start with an empty archive."""

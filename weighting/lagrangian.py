@@ -60,6 +60,7 @@ class LagrangianWeighting(Weighting):
 
     name = "lagrangian"
     when = "Some objectives have a level that must be met, and only beyond it do the others count."
+    paper = "https://arxiv.org/abs/1805.11074"
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

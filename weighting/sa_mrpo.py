@@ -54,6 +54,7 @@ class SAMRPOWeighting(Weighting):
 
     name = "sa-mrpo"
     when = "Rewards have known bounds, and easy objectives should not keep their share once they are mastered."
+    paper = "https://arxiv.org/abs/2608.16072"
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

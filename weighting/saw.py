@@ -58,6 +58,7 @@ class SAWWeighting(Weighting):
 
     name = "saw"
     when = "Some objectives are learnt long before others, and should then make room for those."
+    paper = "https://arxiv.org/abs/2606.07705"
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

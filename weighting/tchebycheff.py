@@ -79,6 +79,7 @@ class TchebycheffWeighting(Weighting):
 
     name = "tchebycheff"
     when = "You want a balanced compromise, or a point of a concave front that fixed weights cannot reach."
+    paper = "https://arxiv.org/abs/2402.19078"
 
     def __post_init__(self) -> None:
         """Check the options and start at the preference."""

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from paretune.agents.display import LineDisplay, LiveDisplay, SilentDisplay, clock, describe, make_display
+from paretune.agents.display import (
+    LineDisplay,
+    LiveDisplay,
+    SilentDisplay,
+    clock,
+    describe,
+    make_display,
+    objectives_table,
+)
 
 
 def metrics_line(step: int, validated: bool = False, standard_error: float | None = 0.02) -> dict[str, Any]:
@@ -124,3 +132,12 @@ def test_make_display_chooses_by_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 def test_describe_and_clock() -> None:
     assert describe(metrics_line(5), 60).startswith("step 5/60 | train accuracy 0.125")
     assert [clock(seconds) for seconds in (0.4, 59.6, 3725.4)] == ["0:00:00", "0:01:00", "1:02:05"]
+
+
+def test_what_is_for_evaluation_only_has_a_row_without_weight() -> None:
+    stream = io.StringIO()
+    line = metrics_line(5, validated=True)
+    line["validation"]["brevity"] = {"mean": 0.25, "standard_error": None}
+    live_console(stream).print(objectives_table(line, line))
+    row = next(row for row in stream.getvalue().splitlines() if "brevity" in row)
+    assert row.split() == ["brevity", "-", "0.250", "-"]

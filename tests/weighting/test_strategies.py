@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from paretune.weighting import WEIGHTINGS, FixedWeighting, Weighting, make_weighting
+from paretune.weighting import WEIGHTINGS, FixedWeighting, GramianWeighting, Weighting, make_weighting
+from paretune.weighting.aggregators import AGGREGATORS
 
 seeds = st.integers(0, 2**32 - 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -35,6 +36,7 @@ CASES = {
     "ctwa, targets": lambda k: {"target": ramp(k, 0.1), "tau": 0.5, "rate": 1.0},
     "schedule": lambda k: {"points": [[2, *ramp(k, 1.0)], [8, *ramp(k, 3.0)]]},
     "random": lambda k: {"every": 3},
+    **{strategy.name: lambda k: {} for strategy in AGGREGATORS},
 }
 """Options that show all of a strategy, for K objectives; the strategy's name is what stands before the comma."""
 
@@ -85,7 +87,11 @@ def test_every_strategy_has_a_case():
     assert {case.partition(",")[0] for case in CASES} == set(WEIGHTINGS)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "random"])  # whose draws are not exchanged
+@pytest.mark.parametrize(
+    "case",
+    # The draws of "random" are not exchanged; solvers reach the same weights up to their tolerances (test_gramian).
+    [case for case in CASES if case not in ("random", *(strategy.name for strategy in AGGREGATORS))],
+)
 @given(seed=seeds, k=st.integers(1, 5))
 def test_permuting_objectives_permutes_weights(case, seed, k):
     rng = np.random.default_rng(seed)
@@ -114,10 +120,12 @@ def test_weights_are_a_direction_on_the_simplex_times_a_scale(case, seed, k):
 def test_any_finite_observations_give_finite_weights(case, data, k):
     weighting = make(case, data.draw(st.sampled_from([k, [1.0] + [0.0] * (k - 1), [1.0] + [1e-300] * (k - 1)])))
     performances = moderate if hasattr(weighting, "archive") else numbers
+    solved = isinstance(weighting, GramianWeighting)  # solvers count on a matrix that can be a Gram matrix
     for _ in range(3):
         shape = (data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3)), k)
         weighting.on_rewards(data.draw(arrays(np.float64, shape, elements=numbers)))
-        weighting.on_gradients(data.draw(arrays(np.float64, (k, k), elements=numbers)), data.draw(st.floats(0, 1)))
+        gram = data.draw(arrays(np.float64, (k, k), elements=moderate if solved else numbers))
+        weighting.on_gradients(gram @ gram.T if solved else gram, data.draw(st.floats(0, 1)))
         weighting.on_validation(data.draw(arrays(np.float64, k, elements=performances)))
         weights = weighting.weights
         assert weights.shape == (k,) and np.isfinite(weights).all() and (weights >= 0).all()
@@ -140,8 +148,8 @@ def test_flags_say_what_is_needed(case, k):
     hooks = ["on_rewards", "on_gradients", "on_validation"]
     for flag, hook in (("needs_gram", "on_gradients"), ("needs_validation", "on_validation")):
         whole, less = make(case, k), make(case, k)
-        observe(whole, seed=3)
-        observe(less, seed=3, hooks=[other for other in hooks if other != hook])
+        observe(whole, seed=6)
+        observe(less, seed=6, hooks=[other for other in hooks if other != hook])
         same = (whole.weights == less.weights).all()
         assert same != getattr(whole, flag) or (k == 1 and same)
 
@@ -238,7 +246,10 @@ def test_an_unknown_name_suggests_the_nearest():
 def test_an_unknown_option_suggests_the_nearest():
     with pytest.raises(ValueError, match=r"unknown option 'flor' of weighting 'gradient'; did you mean 'floor'\?"):
         make_weighting("gradient", 3, flor=0.1)
-    with pytest.raises(ValueError, match=r"unknown option 'mu' of weighting 'fixed'; known: none"):
+    with pytest.raises(
+        ValueError,
+        match=r"unknown option 'mu' of weighting 'fixed'; known: 'floor', 'prior', 'average', 'every', 'warmup'",
+    ):
         make_weighting("fixed", 3, mu=1.0)
 
 
@@ -261,7 +272,8 @@ def test_an_unknown_attribute_is_an_attribute_error():
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [("hypervolume", "gain_scale"), ("gradient", "floor"), ("gradient", "every")]
+    ("name", "option"),
+    [("hypervolume", "gain_scale"), ("gradient", "floor"), ("gradient", "every"), ("fixed", "floor")],
 )
 def test_an_option_of_the_wrong_type_is_named(name, option):
     with pytest.raises(ValueError, match=f"{option} of weighting '{name}' is of the wrong type: 'abc'"):
