@@ -38,7 +38,7 @@ class SweepSettings(AgentSettings, ManyRunsSettings):
     """
 
     weighting: str = "fixed"
-    """Strategy that weighs the objectives, from each preference, such as fixed or hypervolume."""
+    """Strategy that weighs the objectives, from each preference; `paretune weightings` lists them."""
 
     @property
     def folder(self) -> Path:
