@@ -173,6 +173,7 @@ class Agent:
             returns_BK = self.task.returns(outcome)
             credit_BTK = self.task.credit(outcome, returns_BK)
         rewards_PGK, credit_PGTK = (x.reshape(p, g, *x.shape[1:]) for x in (returns_BK, credit_BTK))
+        judged_PGT1 = outcome.decisions.mask[:, : credit_BTK.shape[1]].cpu().numpy().reshape(p, g, -1, 1)
         objective_advantages_PGTK = per_objective(credit_PGTK, self.algorithm, self.settings.order)
         self.weighting.on_rewards(rewards_PGK)
         if self.weighting.needs_gram:
@@ -191,7 +192,7 @@ class Agent:
             "step": self.step,
             "rewards": reward_statistics(rewards_PGK, self.objectives),
             **weighting_metrics(self.weighting, self.objectives),
-            "advantage_conflict": conflict(objective_advantages_PGTK, direction_K),
+            "advantage_conflict": conflict(objective_advantages_PGTK * judged_PGT1, direction_K),
             "zero_variance_groups": zero_variance_groups(rewards_PGK),
             self.task.unit: int(outcome.decisions.lengths.sum()),
             "lr": lr,

@@ -23,9 +23,9 @@ LARGEST_ONE_HOT = 64
 def make_encoder(space: spaces.Space[Any]) -> tuple[Encoder, int]:
     """Return a function from N observations to features (N, D), and D.
 
-    Discrete, MultiDiscrete and integer Box spaces of at most 64 values a component are coded one-hot; bounded Box
-    components are scaled to [0, 1], unbounded ones stay as they are; Dict and Tuple spaces are the parts' features
-    side by side.
+    Discrete and MultiDiscrete spaces, and integer Boxes of at most 64 values a component, are coded one-hot; bounded
+    components of other Boxes are scaled to [0, 1], unbounded ones stay as they are; Dict and Tuple spaces are the
+    parts' features side by side.
 
     Raises:
         ValueError: If there is no code for the space.

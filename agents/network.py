@@ -134,6 +134,6 @@ class NetworkPolicy(Policy):
             values: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             policy = cls(NetworkConfig(**{**values, "hidden": tuple(values["hidden"])}), device=device)
             policy.model.load_state_dict(load_file(folder / WEIGHTS))
-        except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"policy: {str(folder)!r} must hold a network that was saved, but {error}") from error
         return policy

@@ -74,7 +74,7 @@ class Policy(ABC):
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
-        """Write what `load_policy` makes the policy from again."""
+        """Write what `load_saved` makes the policy from again."""
 
     @property
     def parameters(self) -> int:

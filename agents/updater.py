@@ -30,8 +30,8 @@ class UpdateStatistics:
 
     Attributes:
         loss: The loss that was minimised.
-        kl: KL divergence to the reference, 0 without one.
-        entropy: Entropy in nats per decision, 0 where it is not rewarded.
+        kl: KL divergence to the reference, 0 without one; a mean over decisions of the loss's kind.
+        entropy: Entropy in nats, 0 where it is not rewarded; a mean over decisions of the loss's kind.
         clip_fraction: Share of decisions whose gradient the clip range cut off.
         grad_norm: The gradient's norm before clipping.
     """

@@ -63,9 +63,11 @@ def test_a_saved_network_is_the_same(kind, tmp_path):
     again = NetworkPolicy.load(tmp_path)
     assert again.config == policy.config and again.name == kind
     assert torch.equal(again.log_probs(some_steps()), policy.log_probs(some_steps()))
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match="must hold a network that was saved"):
-        NetworkPolicy.load(tmp_path)
+    for damaged in ("model.safetensors", "network.json"):
+        (tmp_path / damaged).write_bytes(b"")
+        with pytest.raises(ValueError, match="must hold a network that was saved"):
+            NetworkPolicy.load(tmp_path)
+        policy.save(tmp_path)
 
 
 def test_the_seed_decides_the_weights_and_leaves_torch_alone():

@@ -84,6 +84,35 @@ def test_a_memory_knows_what_the_observation_does_not_tell(policy, low, high):
     assert low <= made.evaluate("test")[0] <= high
 
 
+class Bargain(gym.Env):
+    """Action 0 ends the episode; 1 pays both objectives, and the next step pays one of them at the other's cost."""
+
+    observation_space = Discrete(2)
+    action_space = Discrete(2)
+    reward_space = Box(-1, 1, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return 0, {}
+
+    def step(self, action):
+        self.time += 1
+        if self.time == 2:
+            return 1, np.array([0.5, -0.5]), True, False, {}
+        return 1, np.full(2, float(action)), action == 0, False, {}
+
+
+def test_the_conflict_is_that_of_decisions_and_not_of_padding():
+    made = RLOO(Bargain(), prompts_per_step=1, group_size=2, weighting="fixed", lr=1e-9)
+    lines = [made._train_step(1e-9) for _ in range(10)]
+    for (
+        line
+    ) in lines:  # advantages (1.5, 0.5) and (-1.5, -0.5) at first, then (0.5, -0.5); else all zero
+        assert line["advantage_conflict"] == pytest.approx(0.2 if line["env_steps"] == 3 else 0.0)
+    assert {line["env_steps"] for line in lines} == {2, 3, 4}
+
+
 def test_the_same_seed_gives_the_same_run():
     def weights(seed: int) -> torch.Tensor:
         made = GRPO("deep-sea-treasure-v0", "gru", "gradient", seed=seed, **QUICK)
