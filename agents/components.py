@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import gymnasium as gym
 import mo_gymnasium
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
@@ -167,6 +168,9 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     for name in values:
         if name not in known:
             raise ValueError(unknown_name("setting", name, known))
+    values = {
+        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for name, value in values.items()
+    }
     stop, reference = values.get("stop", ()), values.get("reference")
     values = {**values, "stop": (stop,) if isinstance(stop, str) else tuple(stop)}
     values["reference"] = None if reference is None else tuple(map(float, reference))

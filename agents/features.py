@@ -62,7 +62,7 @@ def _one_hot(starts: NDArray[Any], sizes: NDArray[Any]) -> tuple[Encoder, int]:
     width = int(sizes.sum())
 
     def encode(observations: Sequence[Any]) -> Array:
-        columns = np.asarray(observations).reshape(len(observations), -1) + offsets
+        columns = np.asarray(observations).reshape(len(observations), -1).astype(np.int64) + offsets
         features = np.zeros((len(observations), width), dtype=np.float32)
         features[np.arange(len(observations))[:, None], columns] = 1.0
         return features

@@ -21,6 +21,7 @@ from paretune.agents.components import env_config, resolve_env
 from paretune.agents.display import Display, SilentDisplay
 from paretune.agents.episode_task import objective_names
 from paretune.agents.files import remove, write_json
+from paretune.agents.interrupt import stop_requests
 from paretune.agents.policy import Policy
 from paretune.agents.preferences import even_preferences, next_preference
 from paretune.agents.run_folder import RunFolder
@@ -101,7 +102,7 @@ class Sweep:
             refine: Runs after those, each halfway across the widest gap that the front has by then.
             env_options: Options of an environment given by id.
             out: Folder that the runs are written to; None writes nothing.
-            overwrite: Replace a sweep that `out` already holds, instead of going on with it.
+            overwrite: Replace a sweep that `out` already holds, instead of going on with it; nothing else is replaced.
             display: Makes what shows each run's progress.
             **arguments: Further arguments of the agent.
 
@@ -123,14 +124,14 @@ class Sweep:
         self.objectives = objective_names(self.env)
         self.preferences = _preferences(preferences, len(self.objectives))
         self.folder = None if out is None else Path(out)
-        if self.arguments.get("reference") is not None:
-            self.arguments["reference"] = tuple(map(float, self.arguments["reference"]))
-        self._make(self.preferences[0], None)
+        self._reference = self._make(self.preferences[0], None).archive.reference
         if self.folder is not None:
             self._open(self.folder, overwrite)
 
     def run(self, on_run: Callable[[int, Array, Array], None] | None = None) -> SweepResult:
         """Train what is not yet trained.
+
+        SIGINT (Ctrl-C) and SIGTERM end the sweep after the step under way; `run` again goes on with it.
 
         Args:
             on_run: Called after each run with its number from 0, its preference (K,) and its last performance (K,).
@@ -140,22 +141,24 @@ class Sweep:
         """
         trained: list[Array] = []
         performances: list[Array] = []
-        archive = ParetoArchive(self.arguments.get("reference") or len(self.objectives))
+        archive = ParetoArchive(self._reference)
         interrupted = False
-        for number in range(len(self.preferences) + self.refine):
-            preference = self._preference(number, trained, performances)
-            if preference is None:  # all runs came to the same
-                break
-            finished = self._train(number, preference)
-            trained.append(preference)
-            performances.append(finished.performances[max(finished.performances)])
-            for step, performance in finished.performances.items():
-                archive.add(performance, tag=[number, step])
-            interrupted = finished.step < self.steps
-            if interrupted:
-                break
-            if on_run is not None:
-                on_run(number, preference, performances[-1])
+        with stop_requests() as stop_requested:
+            for number in range(len(self.preferences) + self.refine):
+                preference = self._preference(number, trained, performances)
+                if preference is None:  # all runs came to the same
+                    break
+                if interrupted := stop_requested():
+                    break
+                finished = self._train(number, preference)
+                trained.append(preference)
+                performances.append(finished.performances[max(finished.performances)])
+                for step, performance in finished.performances.items():
+                    archive.add(performance, tag=[number, step])
+                if interrupted := finished.step < self.steps:
+                    break
+                if on_run is not None:
+                    on_run(number, preference, performances[-1])
         exact = self._exact_front()
         result = SweepResult(
             self.objectives, np.array(trained), np.array(performances), archive, exact, self.folder, interrupted
@@ -181,9 +184,10 @@ class Sweep:
     def _train(self, number: int, preference: Array) -> Agent:
         """Return the agent of a run, trained as far as a signal lets it."""
         folder = None if self.folder is None else self.folder / f"run-{number:03d}"
-        if folder is not None and RunFolder(folder).config_path.exists():
+        if folder is not None and RunFolder(folder).checkpoints():
             env = None if env_config(self.env)["env"] else self.env
-            agent = Agent.load(folder, env=env, display=self.display())
+            tracker = self.arguments.get("tracker", "none")
+            agent = self.agent.load(folder, env=env, display=self.display(), tracker=tracker)
         else:
             agent = self._make(preference, folder)
         if agent.step < self.steps:
@@ -197,6 +201,7 @@ class Sweep:
             self.weighting,
             preference=preference.tolist(),
             out=out,
+            overwrite=True,  # a run that was stopped before its first checkpoint
             display=self.display(),
             **self.arguments,
         )
@@ -206,7 +211,7 @@ class Sweep:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out: {str(folder)!r} must be a folder, but a file of this name exists")
         path = folder / "sweep.json"
-        described = json.loads(json.dumps(self._description()))
+        described = json.loads(json.dumps(self._description(), default=_plain))
         if path.exists() and not overwrite:
             stored = _read_description(path)
             for name in described.keys() | stored.keys():
@@ -216,11 +221,11 @@ class Sweep:
                         f"{described.get(name)!r}; replace it (overwrite) or name another folder"
                     )
             return
-        if folder.exists() and not path.exists() and any(folder.iterdir()) and not overwrite:
+        if folder.exists() and not path.exists() and any(folder.iterdir()):
             raise ValueError(f"out: {str(folder)!r} must be a new folder or that of a sweep; it holds something else")
         folder.mkdir(parents=True, exist_ok=True)
-        for run in folder.glob("run-*"):
-            remove(run)
+        for old in (*folder.glob("run-[0-9]*"), folder / "archive.json", folder / "front.png"):
+            remove(old)
         write_json(path, described)
 
     def _description(self) -> dict[str, Any]:
@@ -252,6 +257,11 @@ def _preferences(preferences: int | ArrayLike, objectives: int) -> Array:
             f"not negative and not all 0, got {preferences!r}"
         )
     return given / given.sum(axis=1, keepdims=True)
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON has no form for into what it has."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ CASES = [
     (spaces.MultiBinary(3), [np.array([1, 0, 1]), [0, 0, 1]], [[1, 0, 1], [0, 0, 1]]),
     (spaces.Box(-1, 1, (2,), np.int32), [np.array([0, -1])], [[0, 1, 0, 1, 0, 0]]),
     (spaces.Box(0, 255, (1, 2), np.uint8), [np.array([[0, 255]])], [[0, 1]]),
+    (spaces.Box(1, 3, (1,), np.uint64), [np.array([2], dtype=np.uint64)], [[0, 1, 0]]),
     (spaces.Box(-(2**63), 2**63 - 1, (1,), np.int64), [np.array([-(2**63)])], [[0]]),
     (spaces.Box(-2.0, 2.0, (2,)), [np.array([-2.0, 1.0])], [[0, 0.75]]),
     (spaces.Box(-np.inf, np.inf, (1,)), [np.array([7.5])], [[7.5]]),

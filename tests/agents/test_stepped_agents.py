@@ -106,9 +106,7 @@ class Bargain(gym.Env):
 def test_the_conflict_is_that_of_decisions_and_not_of_padding():
     made = RLOO(Bargain(), prompts_per_step=1, group_size=2, weighting="fixed", lr=1e-9)
     lines = [made._train_step(1e-9) for _ in range(10)]
-    for (
-        line
-    ) in lines:  # advantages (1.5, 0.5) and (-1.5, -0.5) at first, then (0.5, -0.5); else all zero
+    for line in lines:  # advantages (1.5, 0.5) and (-1.5, -0.5) at first, then (0.5, -0.5); else all zero
         assert line["advantage_conflict"] == pytest.approx(0.2 if line["env_steps"] == 3 else 0.0)
     assert {line["env_steps"] for line in lines} == {2, 3, 4}
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from paretune.agents import GRPO, RLOO, NetworkConfig, NetworkPolicy, RunFolder, Sweep
+from paretune.agents.files import remove
 from paretune.agents.sweep_picture import draw_sweep
+from paretune.agents.trackers import NoTracker
 from paretune.cli.main import main
 from paretune.envs import StyleEnv
 from paretune.weighting import ParetoArchive
@@ -90,6 +92,52 @@ def test_what_is_finished_is_not_trained_again_and_what_is_not_goes_on(tmp_path,
     np.testing.assert_array_equal(again.archive.front, whole.archive.front)
 
 
+@pytest.mark.parametrize("during", ["the last step", "what follows it"])
+def test_a_stop_at_the_end_of_a_run_ends_the_sweep(during, monkeypatch, tmp_path):
+    made = sweep(tmp_path / "s")
+    trained = RLOO.train
+
+    def train_and_stop(agent, steps):
+        step = agent._train_step
+
+        def step_and_stop(lr):
+            line = step(lr)
+            if during == "the last step" and line["step"] == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            return line
+
+        agent._train_step = step_and_stop
+        result = trained(agent, steps)
+        if during == "what follows it":
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(RLOO, "train", train_and_stop)
+    result = made.run()
+    assert result.interrupted and result.performances.shape == (1, 2)
+    monkeypatch.undo()
+    assert not made.run().interrupted  # the request has gone with the run
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_from_the_same_policy(tmp_path):
+    policy = NetworkPolicy(NetworkConfig(kind="mlp", features=7, actions=3, hidden=(4,)), seed=77)
+    policy.model.head.weight.data.mul_(100)  # no network of a seed
+    arguments = {"env": StyleEnv(3, 3), "policy": policy, "env_options": None, "out": tmp_path / "s", "lr": 1e-9}
+    first = sweep(**arguments).run()
+    remove(tmp_path / "s" / "run-001" / "checkpoints")
+    assert sweep(**arguments).run().performances.tolist() == first.performances.tolist()
+
+
+def test_a_run_that_goes_on_keeps_its_tracker(tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr("paretune.agents.recorder.check_tracker", lambda name: None)
+    monkeypatch.setattr("paretune.agents.recorder.make_tracker", lambda name, *_: used.append(name) or NoTracker())
+    made = sweep(tmp_path / "s", tracker="tensorboard", preferences=1)
+    for made.steps in (1, 2):
+        made.run()
+    assert used == ["tensorboard"] * 2
+
+
 def test_refinement_fills_the_widest_gap():
     made = sweep(preferences=2, refine=2, steps=1)
     outcomes = iter([[0.0, 1.0], [1.0, 0.0], [0.1, 0.9], [0.5, 0.5]])
@@ -111,8 +159,9 @@ def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
     assert sweep(tmp_path / "s", steps=1, lr=0.02, overwrite=True).run().performances.shape == (3, 2)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="must be a new folder or that of a sweep"):
-        sweep(tmp_path / "other")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="must be a new folder or that of a sweep"):
+            sweep(tmp_path / "other", overwrite=overwrite)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +186,8 @@ def test_bad_settings_are_refused_before_anything_starts(changes, message, tmp_p
 
 
 def test_arrays_serve_as_preferences_and_reference(tmp_path):
-    options = {"preferences": np.array([[1, 1], [3, 1]]), "reference": np.array([-9, -9]), "steps": 1}
+    options = {"preferences": np.array([[1, 1], [3, 1]]), "reference": np.array([-9, -9])}
+    options |= {"steps": 1, "seed": np.int64(3)}
     result = sweep(tmp_path / "s", **options).run()
     assert result.preferences.tolist() == [[0.5, 0.5], [0.75, 0.25]]
     assert sweep(tmp_path / "s", **options).run().archive.reference.tolist() == [-9, -9]
