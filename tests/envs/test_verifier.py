@@ -221,7 +221,15 @@ def test_it_recovers_when_workers_are_killed_at_work():
         assert verifier.equal(["4x"], ["3x+x"]) == [True]
 
 
-def test_an_interrupted_batch_leaves_nothing_behind():
+@pytest.fixture
+def ctrl_c_is_heard():
+    """Python's own handler: a shell that runs the tests in the background has them start with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_batch_leaves_nothing_behind(ctrl_c_is_heard):
     with AnswerVerifier() as verifier:
         verifier.equal(["2x", "2y"], ["x+x", "y+y"])
         pids = verifier_pids(verifier)
