@@ -78,6 +78,8 @@ class RunFolder:
         Raises:
             ValueError: If the folder holds no run.
         """
+        if (self.path / "sweep.json").is_file():
+            raise ValueError(f"run: {str(self.path)!r} is the folder of a sweep; name one of its runs, such as run-000")
         if not self.config_path.is_file():
             raise ValueError(f"run: {str(self.path)!r} must be the folder of a run, but it has no config.json")
         try:

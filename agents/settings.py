@@ -32,7 +32,8 @@ class AgentSettings:
     group_size: int = 8
     """G, responses per prompt; at least 2 for RLOO and GRPO."""
     max_new_tokens: int | None = None
-    """Longest response in tokens, or episode in steps; None takes the environment's own limit."""
+    """Longest response in tokens, or episode in steps; None takes the environment's own limit, or 1000 steps if it has
+    none."""
     temperature: float = 1.0
     """Sampling temperature, above 0."""
     top_p: float = 1.0

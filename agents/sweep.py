@@ -40,6 +40,7 @@ class SweepResult:
         objectives: Names of the K objectives.
         preferences: What was trained for (N, K), in the order of training.
         performances: Performance of each run's last policy (N, K).
+        steps: Training steps that each run has done (N,); a signal may have ended the last one early.
         archive: Pareto archive of all validations of all runs; tags are [run, step].
         exact: The environment's exact Pareto front (E, K), where it knows it.
         folder: Where the runs are, if anywhere.
@@ -49,6 +50,7 @@ class SweepResult:
     objectives: tuple[str, ...]
     preferences: Array
     performances: Array
+    steps: list[int]
     archive: ParetoArchive
     exact: Array | None
     folder: Path | None
@@ -141,6 +143,7 @@ class Sweep:
         """
         trained: list[Array] = []
         performances: list[Array] = []
+        steps: list[int] = []
         archive = ParetoArchive(self._reference)
         interrupted = False
         with stop_requests() as stop_requested:
@@ -153,6 +156,7 @@ class Sweep:
                 finished = self._train(number, preference)
                 trained.append(preference)
                 performances.append(finished.performances[max(finished.performances)])
+                steps.append(finished.step)
                 for step, performance in finished.performances.items():
                     archive.add(performance, tag=[number, step])
                 if interrupted := finished.step < self.steps:
@@ -161,7 +165,7 @@ class Sweep:
                     on_run(number, preference, performances[-1])
         exact = self._exact_front()
         result = SweepResult(
-            self.objectives, np.array(trained), np.array(performances), archive, exact, self.folder, interrupted
+            self.objectives, np.array(trained), np.array(performances), steps, archive, exact, self.folder, interrupted
         )
         if self.folder is not None:
             write_json(self.folder / "archive.json", archive.state_dict())

@@ -43,6 +43,11 @@ def run(words: Sequence[str]) -> int:
         rows = [(info.id, ", ".join(info.objectives), info.summary) for info in infos.values()]
         print(format_table(("id", "objectives", "summary"), rows, numbers=False))
         return 0
+    if settings.env not in infos and settings.env in gym.registry:
+        raise ValueError(
+            f"env: {settings.env!r} comes from another package, whose documentation has its options; only paretune's "
+            "own are listed here (paretune train takes any that has a vector reward)"
+        )
     if settings.env not in infos:
         raise ValueError(unknown_name("environment", settings.env, infos))
     print(options_text(infos[settings.env]))

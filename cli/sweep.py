@@ -101,10 +101,12 @@ def in_words(values: NDArray[np.float64], names: Sequence[str]) -> str:
 def summary(result: SweepResult) -> str:
     """Return what each preference led to, the hypervolume of all runs together, and where they are."""
     rows = [
-        (str(number), *(f"{value:.3f}" for pair in zip(preference, performance, strict=True) for value in pair))
-        for number, (preference, performance) in enumerate(zip(result.preferences, result.performances, strict=True))
+        (str(number), str(steps), *(f"{value:.3f}" for pair in zip(weights, values, strict=True) for value in pair))
+        for number, (steps, weights, values) in enumerate(
+            zip(result.steps, result.preferences, result.performances, strict=True)
+        )
     ]
-    header = ("run", *(text for name in result.objectives for text in (f"weight of {name}", name)))
+    header = ("run", "steps", *(text for name in result.objectives for text in (f"weight of {name}", name)))
     lines = [format_table(header, rows), "", f"hypervolume of the archive: {result.archive.hypervolume():.4f}"]
     if result.share_of_front is not None:
         lines[-1] += f", {result.share_of_front:.1%} of the exact front's"

@@ -72,7 +72,10 @@ warmup=0)
         try:
             check_type(value, hints[option])
         except TypeCheckError as error:
-            raise ValueError(f"{option} of weighting {name!r} is of the wrong type: {value!r} ({error})") from None
+            kind = {field.name: field.type for field in (*fields(ModifiedWeighting), *fields(strategy))}[option]
+            raise ValueError(
+                f"{option} of weighting {name!r} must be {kind} (a list is written [1, 2]), got {value!r}"
+            ) from error
     modifiers = {option: options.pop(option) for option in modifier_names(strategy) if option in options}
     made = strategy(preference, **options)  # type: ignore[call-arg]
     return ModifiedWeighting(made, **modifiers) if modifiers else made

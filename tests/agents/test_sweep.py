@@ -53,6 +53,13 @@ def test_the_share_of_the_exact_front_is_known_for_toys():
     assert Sweep(GRPO, LettersEnv(), random_policy(), steps=1, preferences=2, **SMALL).run().share_of_front is None
 
 
+def test_the_folder_of_a_sweep_is_not_taken_for_a_run(tmp_path):
+    sweep(tmp_path / "s", steps=1).run()
+    with pytest.raises(ValueError, match="is the folder of a sweep; name one of its runs, such as run-000"):
+        RLOO.load(tmp_path / "s")
+    assert RLOO.load(tmp_path / "s" / "run-000").step == 1
+
+
 def test_runs_do_not_share_a_policy():
     policy = NetworkPolicy(NetworkConfig(kind="mlp", features=7, actions=3, hidden=(4,)))
     before = policy.model.head.weight.detach().clone()
@@ -81,7 +88,7 @@ def test_what_is_finished_is_not_trained_again_and_what_is_not_goes_on(tmp_path,
 
     monkeypatch.setattr(RLOO, "train", stop_in_the_second_run)
     parts = made.run()
-    assert parts.interrupted and len(parts.performances) == 2
+    assert parts.interrupted and len(parts.performances) == 2 and parts.steps == [2, 1]
     monkeypatch.undo()
 
     first = (tmp_path / "parts" / "run-000" / "metrics.jsonl").stat().st_mtime_ns
@@ -235,7 +242,11 @@ def test_the_command_says_what_came_of_each_preference(tmp_path, capsys):
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("run 1 of 2: weights style_0 0.000, style_1 1.000 | style_0 ")
-    assert lines[2].split("  ")[0] == "run" and "of the exact front's" in lines[-3]
+    assert (
+        lines[2].split()[:2] == ["run", "steps"]
+        and lines[3].split()[:2] == ["0", "1"]
+        and "of the exact front's" in lines[-3]
+    )
     assert lines[-2:] == [f"sweep:    {tmp_path / 's'}", f"picture:  {tmp_path / 's' / 'front.png'}"]
     assert main([*words, "--quiet"]) == 0
     assert capsys.readouterr().out == ""

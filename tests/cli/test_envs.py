@@ -37,3 +37,8 @@ def test_what_is_scored_is_explained(capsys: Capture) -> None:
 def test_an_unknown_environment_is_answered_with_the_nearest(capsys: Capture) -> None:
     assert main(["envs", "paretune/Arithmetik-v0"]) == 2
     assert "did you mean 'paretune/Arithmetic-v0'" in capsys.readouterr().err
+
+
+def test_an_environment_of_another_package_is_told_apart_from_a_typing_mistake(capsys: Capture) -> None:
+    assert main(["envs", "CartPole-v1"]) == 2
+    assert "'CartPole-v1' comes from another package" in capsys.readouterr().err

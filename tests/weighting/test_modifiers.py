@@ -199,7 +199,7 @@ def test_a_strategys_own_option_counts():
         ({"average": 1.0}, r"average must be in \[0, 1\), got 1.0"),
         ({"every": 0}, "every must be a whole number of at least 1, got 0"),
         ({"warmup": -1}, "warmup must be a whole number of at least 0, got -1"),
-        ({"warmup": "abc"}, "warmup of weighting 'fixed' is of the wrong type"),
+        ({"warmup": "abc"}, "warmup of weighting 'fixed' must be int"),
     ],
 )
 def test_options_out_of_range_are_errors(options, message):

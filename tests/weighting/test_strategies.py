@@ -276,5 +276,7 @@ def test_an_unknown_attribute_is_an_attribute_error():
     [("hypervolume", "gain_scale"), ("gradient", "floor"), ("gradient", "every"), ("fixed", "floor")],
 )
 def test_an_option_of_the_wrong_type_is_named(name, option):
-    with pytest.raises(ValueError, match=f"{option} of weighting '{name}' is of the wrong type: 'abc'"):
+    with pytest.raises(
+        ValueError, match=rf"{option} of weighting '{name}' must be .* \(a list is written \[1, 2\]\), got 'abc'"
+    ):
         make_weighting(name, 2, **{option: "abc"})
