@@ -44,7 +44,7 @@ class LagrangianWeighting(Weighting):
     _: KW_ONLY
 
     thresholds: Sequence[float | None] | None = None
-    """Least wanted performance of each objective; None, or -inf in TOML, for one that is free. One must be a number."""
+    """Least wanted performance of each objective, one at least; None, or -inf on the command line, for a free one."""
 
     rate: float = 0.05
     """Step size of the multipliers, above 0, per step or validation and unit of missing performance."""
