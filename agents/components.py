@@ -9,7 +9,6 @@ from os import PathLike
 from typing import Any, get_type_hints
 
 import gymnasium as gym
-import mo_gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
@@ -22,7 +21,8 @@ from paretune.agents.policy import Policy
 from paretune.agents.settings import AgentSettings, check_settings
 from paretune.agents.task import Task
 from paretune.agents.text_task import TextTask
-from paretune.envs import ResponseEnv, TokenEnv, make_env
+from paretune.envs import ResponseEnv, TokenEnv
+from paretune.envs.registration import make_wrapped_env
 from paretune.envs.suggest import unknown_name
 from paretune.weighting import Weighting, make_weighting
 from paretune.weighting.catalog import option_names
@@ -41,8 +41,7 @@ def resolve_env(env: str | gym.Env, options: Mapping[str, Any] | None) -> gym.En
             if the environment has no vector reward or no discrete actions.
     """
     if isinstance(env, str):
-        checked = make_env(env, **(options or {}))
-        env = checked if isinstance(checked, ResponseEnv | TokenEnv) else mo_gymnasium.make(env, **(options or {}))
+        env = make_wrapped_env(env, **(options or {}))
     elif options:
         raise ValueError(f"env_options: must be empty when env is not an id, got {dict(options)!r}")
     bare = env

@@ -39,17 +39,16 @@ class GymCopies:
     """Copies of any environment, with its wrappers; copies whose episode is over wait."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
-        """Remember what to copy.
+        """Make the first copy; the others are made when they are needed.
 
         Raises:
             ValueError: If there is no code for the observations, or the environment cannot be copied.
         """
         try:
-            copy.deepcopy(env)
+            self._envs = [copy.deepcopy(env)]
         except (TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"env: must be one that copy.deepcopy can copy, but {env!r} is not: {error}") from error
         self._original = env
-        self._envs: list[gym.Env[Any, Any]] = []
         self._encode, self.width = make_encoder(env.observation_space)
         self._first_action = int(env.action_space.start)  # type: ignore[attr-defined]
         self._k = int(env.unwrapped.reward_space.shape[0])  # type: ignore[attr-defined]

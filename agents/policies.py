@@ -74,13 +74,18 @@ def _network(kind: str, options: Mapping[str, Any], env: gym.Env[Any, Any], sett
     if not isinstance(hidden, list | tuple) or not all(isinstance(width, int) and width > 0 for width in hidden):
         raise ValueError(f"hidden: must be a list of widths of at least 1, got {hidden!r}")
     device = "cpu" if settings.device == "auto" else settings.device  # small networks gain nothing from a GPU
-    width, actions = make_encoder(env.observation_space)[1], int(env.action_space.n)  # type: ignore[attr-defined]
+    width, actions = _sizes(env)
     config = NetworkConfig(kind=kind, features=width, actions=actions, hidden=tuple(hidden))
     return NetworkPolicy(config, settings.seed, pick_device(device))
 
 
+def _sizes(env: gym.Env[Any, Any]) -> tuple[int, int]:
+    """Numbers of features and actions that a network has in an environment."""
+    return make_encoder(env.observation_space)[1], int(env.action_space.n)  # type: ignore[attr-defined]
+
+
 def _check_network(policy: NetworkPolicy, env: gym.Env[Any, Any]) -> None:
-    needed = make_encoder(env.observation_space)[1], int(env.action_space.n)  # type: ignore[attr-defined]
+    needed = _sizes(env)
     if (policy.config.features, policy.config.actions) != needed:
         raise ValueError(
             f"policy: must read {needed[0]} features and choose among {needed[1]} actions in this environment, but "

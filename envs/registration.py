@@ -97,7 +97,18 @@ def register_envs() -> None:
 
 
 def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
-    """Make an environment and take Gymnasium's wrappers off.
+    """Make an environment and take Gymnasium's wrappers off; else as `make_wrapped_env`.
+
+    Example:
+        >>> make_env("paretune/Arithmetic-v0", max_tokens=32).max_tokens
+        32
+    """
+    env: gym.Env[Any, Any] = make_wrapped_env(env_id, **options).unwrapped
+    return env
+
+
+def make_wrapped_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
+    """Make an environment with the wrappers that belong to its id, such as a time limit.
 
     Args:
         env_id: The id of any registered environment; "module:id" imports the module, which registers it, first.
@@ -109,10 +120,6 @@ def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
     Raises:
         ValueError: If there is no such environment or option, with the nearest names, a needed option is missing, or
             one is of the wrong type.
-
-    Example:
-        >>> make_env("paretune/Arithmetic-v0", max_tokens=32).max_tokens
-        32
     """
     spec = _find_spec(env_id)
     parameters = _options(_creator(spec))
@@ -132,7 +139,7 @@ def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
     ]
     if missing:
         raise ValueError(f"{spec.id} needs the option {missing[0]}")
-    env: gym.Env[Any, Any] = mo_gymnasium.make(spec.id, **options).unwrapped
+    env: gym.Env[Any, Any] = mo_gymnasium.make(spec.id, **options)
     return env
 
 
