@@ -10,7 +10,6 @@ from collections.abc import Callable
 import moocore
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 Points = NDArray[np.float64]
 Rewards = Callable[[int, int], Points]
@@ -130,6 +129,8 @@ def _weights_where_better(point: Points, others: Points) -> Points | None:
 
     max x  such that  w . (point - q) >= x for all q,  w >= 0,  sum w = 1.
     """
+    from scipy.optimize import linprog  # takes most of the package's import time, and few fronts need it
+
     n, k = others.shape
     result = linprog(
         c=np.append(np.zeros(k), -1.0),
