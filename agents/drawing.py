@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import ceil
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -29,6 +30,12 @@ def widen(axis: Axis) -> None:
     span = 0.02 * max(1.0, abs(low), abs(high))
     if 0 <= high - low < 1e-6 * span:
         axis.set_view_interval((low + high - span) / 2, (low + high + span) / 2, ignore=True)
+
+
+def grid(panels: int) -> tuple[int, int]:
+    """Return rows and columns for a number of panels: a square of up to four, else rows of four."""
+    columns = ceil(panels**0.5) if panels <= 4 else 4
+    return ceil(panels / columns), columns
 
 
 def step_ticks() -> MaxNLocator:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import combinations, pairwise
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from paretune.agents.drawing import PALETTE, save, step_ticks, tidy, widen
+from paretune.agents.drawing import PALETTE, grid, save, step_ticks, tidy, widen
 
 FRONT_COLOUR = PALETTE[1]
 STEP_COLOURS = "cividis"
@@ -73,8 +72,7 @@ def draw_front(
     all_pairs = list(combinations(range(len(objectives)), 2))
     pairs = all_pairs[:MAX_PAIRS]
     panels = len(pairs) + (len(objectives) > 2)
-    columns = ceil(panels**0.5) if panels <= 4 else 4
-    rows = ceil(panels / columns)
+    rows, columns = grid(panels)
     figure = Figure(figsize=(4.2 * columns + 1.0, 3.9 * rows + 0.6), dpi=150, layout="constrained")
     colours = ScalarMappable(Normalize(steps_N.min(), max(steps_N.max(), steps_N.min() + 1)), STEP_COLOURS)
     for place, (x, y) in enumerate(pairs, start=1):

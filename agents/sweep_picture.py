@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import combinations
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from paretune.agents.drawing import save, tidy, widen
+from paretune.agents.drawing import grid, save, tidy, widen
 from paretune.agents.front_picture import FRONT_COLOUR, MAX_PAIRS, RING, staircase
 
 PREFERENCE_COLOURS = "viridis"
@@ -60,8 +59,7 @@ def draw_sweep(
         raise ValueError("performances must hold at least one run, got none")
     exact_EK = None if exact is None else np.asarray(exact, dtype=float).reshape(-1, k)
     pairs = list(combinations(range(k), 2))[:MAX_PAIRS]
-    columns = ceil(len(pairs) ** 0.5) if len(pairs) <= 4 else 4
-    rows = ceil(len(pairs) / columns)
+    rows, columns = grid(len(pairs))
     figure = Figure(figsize=(4.6 * columns + 1.0, 4.2 * rows + 0.7), dpi=150, layout="constrained")
     colours = ScalarMappable(Normalize(0, 1), PREFERENCE_COLOURS)
     for place, (x, y) in enumerate(pairs, start=1):

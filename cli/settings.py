@@ -78,12 +78,17 @@ class TrainSettings(AgentSettings, SingleRunSettings):
         return Path("runs", name) if self.out is None else self.out
 
 
-def agent_settings(settings: AgentSettings) -> dict[str, Any]:
-    """Return the settings that are the agent's own, by name."""
-    return {entry.name: getattr(settings, entry.name) for entry in fields(AgentSettings)}
-
-
 Kind = TypeVar("Kind", bound=RunSettings)
+
+PASSED_ON = ("env", "policy", "weighting", "env_options", "policy_options", "weighting_options", "overwrite", "tracker")
+"""Settings of a run that agents and sweeps take under the same names."""
+
+
+def agent_arguments(settings: RunSettings) -> dict[str, Any]:
+    """Return the arguments that an agent takes from a command's settings, by name."""
+    names = (*PASSED_ON, *(entry.name for entry in fields(AgentSettings)))
+    return {name: getattr(settings, name) for name in names}
+
 
 MAY_CHANGE = {"steps", "out", "overwrite", "resume", "config", "tracker", "quiet", "device"}
 """Settings that a resumed run may have otherwise than the run it goes on with."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from paretune.agents.settings import AgentSettings
 from paretune.cli.main import DONE, INTERRUPTED
-from paretune.cli.settings import RunSettings, agent_settings, parse_settings
+from paretune.cli.settings import RunSettings, agent_arguments, parse_settings
 from paretune.cli.tables import format_table
 
 if TYPE_CHECKING:
@@ -63,19 +63,11 @@ def run(words: Sequence[str]) -> int:
 
     sweep = Sweep(
         agent_class(settings.agent),
-        settings.env,
-        settings.policy,
-        settings.weighting,
         steps=settings.steps,
         preferences=settings.preferences,
         refine=settings.refine,
-        env_options=settings.env_options,
-        policy_options=settings.policy_options,
-        weighting_options=settings.weighting_options,
         out=settings.folder,
-        overwrite=settings.overwrite,
-        tracker=settings.tracker,
-        **agent_settings(settings),
+        **agent_arguments(settings),
     )
     if isinstance(sweep.env, ResponseEnv):  # others take seconds
         sweep.display = lambda: make_display(settings.quiet)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from paretune import agents
 from paretune.agents.display import make_display
 from paretune.cli.main import DONE, INTERRUPTED
-from paretune.cli.settings import TrainSettings, agent_settings, read_settings
+from paretune.cli.settings import TrainSettings, agent_arguments, read_settings
 from paretune.cli.tables import format_table
 
 
@@ -43,18 +43,10 @@ def run(words: Sequence[str]) -> int:
 def new_agent(settings: TrainSettings) -> agents.Agent:
     """Return the agent of a new run."""
     return agents.agent_class(settings.agent)(
-        settings.env,
-        settings.policy,
-        settings.weighting,
         preference=settings.preference,
-        env_options=settings.env_options,
-        policy_options=settings.policy_options,
-        weighting_options=settings.weighting_options,
         out=settings.folder,
-        overwrite=settings.overwrite,
         display=make_display(settings.quiet),
-        tracker=settings.tracker,
-        **agent_settings(settings),
+        **agent_arguments(settings),
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 
 import numpy as np
@@ -18,6 +16,7 @@ from paretune.envs import StyleEnv
 from paretune.weighting import Weighting, make_weighting
 from paretune.weighting.aggregators import AGGREGATORS
 from paretune.weighting.catalog import WEIGHTINGS
+from tests.weighting.stop_at import StopAt
 
 NAMES = [strategy.name for strategy in AGGREGATORS]
 every_rule = pytest.mark.parametrize("name", NAMES)
@@ -219,18 +218,3 @@ def test_agents_train_with_it_and_resume_exactly(name, tmp_path):
     )
     assert first == second
     assert first[-1][1] is not None
-
-
-class StopAt:
-    """A display that asks the training to stop after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def start(self, total: int, done: int) -> None: ...
-    def message(self, text: str) -> None: ...
-    def stop(self) -> None: ...
-
-    def step(self, line) -> None:
-        if line["step"] == self.at:
-            os.kill(os.getpid(), signal.SIGINT)

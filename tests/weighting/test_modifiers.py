@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from paretune.agents import RLOO, Agent, RunFolder
 from paretune.agents.components import weighting_config
 from paretune.weighting import WEIGHTINGS, FixedWeighting, GradientWeighting, ModifiedWeighting, make_weighting
 from paretune.weighting.modifiers import modifier_names
+from tests.weighting.stop_at import StopAt
 
 every_strategy = pytest.mark.parametrize("name", WEIGHTINGS)
 seeds = st.integers(0, 2**32 - 1)
@@ -238,18 +237,3 @@ def test_agents_train_with_them_and_resume_exactly(name, tmp_path):
     for line in whole + resumed:
         del line["times"]
     assert whole == resumed
-
-
-class StopAt:
-    """A display that asks the training to stop after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def start(self, total: int, done: int) -> None: ...
-    def message(self, text: str) -> None: ...
-    def stop(self) -> None: ...
-
-    def step(self, line) -> None:
-        if line["step"] == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
