@@ -79,7 +79,8 @@ class Recorder:
                 yield
                 if self.folder is not None:
                     self._checkpoint(self.folder, agent)
-                    draw_run(self.folder.path)
+                    if agent.settings.pictures:
+                        draw_run(self.folder.path)
             finally:
                 self._display.stop()
                 self._tracker.finish()

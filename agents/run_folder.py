@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,9 @@ from paretune.agents.files import atomic_path, remove, write_json
 from paretune.weighting import ParetoArchive
 
 PACKAGES = ("paretune", "torch", "transformers", "gymnasium", "mo-gymnasium", "pymoo", "math-verify")
+
+LONGEST_LINES = 1 << 16
+"""Bytes at the end of the metrics that hold at least two lines."""
 
 
 class RunFolder:
@@ -101,6 +105,18 @@ class RunFolder:
             return []
         lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def last_step(self) -> int:
+        """Return the step of the last complete line of the metrics, without reading the others; 0 if there is none."""
+        if not self.metrics_path.exists():
+            return 0
+        with self.metrics_path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINES))
+            lines = [line for line in file.read().splitlines(keepends=True)[-2:] if line.endswith(b"\n")]
+        try:
+            return json.loads(lines[-1])["step"] if lines else 0
+        except ValueError:  # the line is longer than what was read
+            return 0
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps behind `step`, and a line that was cut off while it was written."""

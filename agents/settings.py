@@ -106,6 +106,8 @@ class AgentSettings:
     """Training steps between two checkpoints from which a run can be resumed."""
     keep: Keep = "last"
     """Checkpoints that stay: the last one, also those of the archive's points, or all."""
+    pictures: bool = True
+    """Draw front.png and weights.png at the end; `paretune plot` draws them later."""
 
 
 def default_learning_rate(parameters: int) -> float:

@@ -13,6 +13,7 @@ from types import ModuleType
 COMMANDS = {
     "train": "train a policy on several rewards",
     "sweep": "train for a set of preferences",
+    "bench": "compare weighting strategies: a grid of runs, statistics and reports",
     "evaluate": "measure a trained policy on a split",
     "plot": "draw the pictures of a run again",
     "envs": "list the environments, or one environment's options",

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, get_type_hints
 
 import tyro
 
@@ -78,7 +78,13 @@ class TrainSettings(AgentSettings, SingleRunSettings):
         return Path("runs", name) if self.out is None else self.out
 
 
-Kind = TypeVar("Kind", bound=RunSettings)
+class HasConfig(Protocol):
+    """Settings that a file may hold."""
+
+    config: Path | None
+
+
+Kind = TypeVar("Kind", bound=HasConfig)
 
 PASSED_ON = ("env", "policy", "weighting", "env_options", "policy_options", "weighting_options", "overwrite", "tracker")
 """Settings of a run that agents and sweeps take under the same names."""
@@ -141,7 +147,7 @@ def _agrees(name: str, given: Any, stored: Any) -> bool:
     return given.items() <= stored.items() if isinstance(stored, dict) else given == stored
 
 
-def load_settings_file(path: Path, kind: type[RunSettings] = TrainSettings) -> dict[str, Any]:
+def load_settings_file(path: Path, kind: type[HasConfig] = TrainSettings) -> dict[str, Any]:
     """Return the settings that a file holds, by name and of the right types.
 
     Args:
@@ -164,7 +170,7 @@ def load_settings_file(path: Path, kind: type[RunSettings] = TrainSettings) -> d
     return checked(values, path, kind)
 
 
-def checked(values: Mapping[str, Any], path: Path, kind: type[RunSettings]) -> dict[str, Any]:
+def checked(values: Mapping[str, Any], path: Path, kind: type[HasConfig]) -> dict[str, Any]:
     """Return the values of a settings file in the types of the settings `kind`.
 
     Raises:

@@ -1,0 +1,149 @@
+"""A benchmark: its folder, which of its cells are done, and running the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from paretune.agents.files import remove, write_json
+from paretune.agents.interrupt import stop_requests
+from paretune.bench.cell import ERROR, RESULT, SETUP, Work
+from paretune.bench.display import Display, Progress, SilentDisplay
+from paretune.bench.grid import Cell, Grid
+from paretune.bench.outcome import Outcome
+from paretune.bench.summary import Failure
+
+MARK = "bench.json"
+"""The file that makes a folder a benchmark's."""
+
+
+class Executor(Protocol):
+    """What runs cells."""
+
+    jobs: int
+    """Cells at the same time."""
+
+    def run(self, work: Sequence[Work], stop_requested: Callable[[], bool]) -> Iterator[list[Work]]:
+        """Run cells, and yield every now and then those that are running."""
+        ...
+
+
+class Bench:
+    """The cells of a grid in a folder.
+
+    What is finished there is not run again, an unfinished cell goes on from its last checkpoint, and one that failed
+    is tried again. A grid can grow: more seeds, weightings or environments leave the finished cells as they are.
+
+    Attributes:
+        grid: What is compared.
+        folder: Where everything is written to.
+        cells: All cells of the grid.
+    """
+
+    def __init__(self, grid: Grid, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Check the whole grid, and that the folder holds nothing else.
+
+        Args:
+            grid: What is compared.
+            folder: Where everything is written to.
+            overwrite: Throw away the benchmark that the folder holds.
+
+        Raises:
+            ValueError: If something in the grid does not fit, or the folder holds something else, or cells of the same
+                names with another setup.
+        """
+        self.grid, self.folder = grid, Path(folder)
+        self.cells = grid.cells()
+        self._check_folder(overwrite)
+        grid.check()
+        if overwrite:
+            remove(self.folder / "cells")
+
+    def run(
+        self,
+        executor: Executor,
+        *,
+        threads: int | None = None,
+        keep_checkpoints: bool = False,
+        display: Display | None = None,
+    ) -> bool:
+        """Run what is not finished.
+
+        SIGINT (Ctrl-C) and SIGTERM end it: the runs under way stop after their step, with a checkpoint.
+
+        Args:
+            executor: What runs the cells.
+            threads: Threads of torch in each cell; None leaves them to torch.
+            keep_checkpoints: Leave the checkpoints of finished cells.
+            display: Shows the progress; None shows nothing.
+
+        Returns:
+            Whether all cells have ended, finished or failed; False after a signal.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / MARK, {"name": self.grid.name, "cells": [cell.name for cell in self.cells]})
+        work = [
+            Work(cell=cell, folder=self._cell_folder(cell), threads=threads, keep_checkpoints=keep_checkpoints)
+            for cell in self.cells
+        ]
+        todo = [one for one in work if not (one.folder / RESULT).exists()]
+        for one in todo:
+            remove(one.folder / ERROR)
+        display = display or SilentDisplay()
+        progress = Progress(work, executor.jobs)
+        display.start(progress)
+        try:
+            with stop_requests() as stop_requested:
+                for running in executor.run(todo, stop_requested):
+                    display.update(progress.now(running))
+        finally:
+            display.stop()
+        return all(one.ended for one in work)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what the finished cells of the grid came to.
+
+        Raises:
+            ValueError: If a file is damaged.
+        """
+        paths = [self._cell_folder(cell) / RESULT for cell in self.cells]
+        return [Outcome.read(path) for path in paths if path.exists()]
+
+    def failures(self) -> list[Failure]:
+        """Return the cells that failed."""
+        paths = {cell.name: self._cell_folder(cell) / ERROR for cell in self.cells}
+        return [
+            Failure(cell=name, traceback=path.read_text(encoding="utf-8"))
+            for name, path in paths.items()
+            if path.exists()
+        ]
+
+    def _cell_folder(self, cell: Cell) -> Path:
+        return self.folder / "cells" / cell.name
+
+    def _check_folder(self, overwrite: bool) -> None:
+        folder = self.folder
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"out: {str(folder)!r} must be a folder, but a file of this name exists")
+        if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+            raise ValueError(f"out: {str(folder)!r} must be a new folder or a benchmark's; it holds something else")
+        if overwrite:
+            return
+        for cell in self.cells:
+            path = self._cell_folder(cell) / SETUP
+            if path.exists():
+                _check_setup(cell, json.loads(path.read_text(encoding="utf-8")), folder)
+
+
+def _check_setup(cell: Cell, stored: dict[str, Any], folder: Path) -> None:
+    """Raise ValueError unless the cell in the folder is the grid's."""
+    wanted = json.loads(json.dumps(cell.setup))
+    for name in wanted.keys() | stored.keys():
+        if wanted.get(name) != stored.get(name):
+            raise ValueError(
+                f"out: {str(folder)!r} holds another cell {cell.name}, whose {name} is {stored.get(name)!r} and not "
+                f"{wanted.get(name)!r}; replace the benchmark (overwrite), name another folder, or give the arm "
+                "another label"
+            )

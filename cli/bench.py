@@ -1,0 +1,160 @@
+"""`paretune bench`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from paretune.agents.settings import AgentSettings, Keep
+from paretune.cli.entries import Entries, Preferences
+from paretune.cli.main import DONE, FAILED, INTERRUPTED
+from paretune.cli.settings import parse_settings
+
+if TYPE_CHECKING:
+    from paretune.bench import Grid
+    from paretune.bench.runner import Executor
+
+
+@dataclass(kw_only=True)
+class GridSettings:
+    """What is compared with what, and how it is run."""
+
+    envs: Entries = ("paretune/Arithmetic-v0",)
+    """Environments: ids, or tables with id, label, options, policy, policy_options, steps, settings, preferences and
+    test_prompts; a table on the command line is JSON."""
+    agents: Entries = ("grpo",)
+    """Algorithms: grpo, rloo or reinforce, or tables with name, label and settings."""
+    weightings: Entries = ("fixed", "hypervolume", "gradient")
+    """Strategies that weigh the objectives: names, or tables with name, label, options and preferences (labels of those
+    it is trained for; all by default)."""
+    preferences: Preferences = ("equal",)
+    """Preferences, such as equal 0.5,0.25,0.25, or with labels: balanced=equal accurate=0.5,0.25,0.25."""
+    policy: str | None = None
+    """Policy of environments that name none: a language model, or mlp or gru where the environment is stepped."""
+    seeds: int = 5
+    """Seeds of each arm."""
+    steps: int = 60
+    """Training steps of each run."""
+    baseline: str = "fixed"
+    """Label of the weighting that the others are compared with."""
+    test_prompts: int | None = None
+    """Test prompts that the policies chosen on validation are measured on, the first ones; None is all."""
+    name: str = "benchmark"
+    """Name of the benchmark, in reports."""
+
+    jobs: int | None = None
+    """Cells that run at the same time; None is one for each core, or with Ray as many as the cluster has room for."""
+    threads: int = 1
+    """Threads of torch in each cell."""
+    ray: str | None = None
+    """Address of a Ray cluster to run on, such as auto or ray://host:10001, or local to start one here. Its machines
+    must share the folder --out."""
+    out: Path | None = None
+    """Folder that is written to; None makes runs/bench-NAME."""
+    overwrite: bool = False
+    """Throw away the benchmark that the folder holds, instead of going on with it."""
+    keep_checkpoints: bool = False
+    """Leave the checkpoints of the policies that were measured."""
+    report: bool = False
+    """Run nothing, only write the reports of what is finished."""
+    config: Path | None = None
+    """Grid file (.toml or .json) with these names."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+@dataclass(kw_only=True)
+class BenchSettings(AgentSettings, GridSettings):
+    """Compare weighting strategies: environments x agents x weightings x preferences x seeds, with honest statistics.
+
+    All arms share policy, prompts, learning rate, clips, updates and responses; checkpoints are chosen on validation
+    and measured on test data. The same command again goes on with what is not finished. Writes results.parquet,
+    report.md and report.html. Example: paretune bench --config examples/benchmarks/toy_grid.toml --jobs 2
+    """
+
+    seed: int = 0
+    """First seed; the other cells of an arm have the next ones."""
+    keep: tyro.conf.Suppress[Keep] = "front"
+    pictures: tyro.conf.Suppress[bool] = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder that everything is written to."""
+        return Path("runs", f"bench-{self.name}") if self.out is None else self.out
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the grid as the command line says, write the reports and print the ranking.
+
+    Returns:
+        0; 1 if cells failed; 130 if a signal ended it.
+
+    Raises:
+        ValueError: If a setting is wrong.
+    """
+    settings, _ = parse_settings(words, BenchSettings, "paretune bench")
+    from paretune.bench import Bench, make_display, text_summary, write_reports  # need torch, a help text does not
+
+    bench = Bench(grid_of(settings), settings.folder, overwrite=settings.overwrite)
+    if not settings.report:
+        executor = make_executor(settings)
+        ended = bench.run(
+            executor,
+            threads=settings.threads,
+            keep_checkpoints=settings.keep_checkpoints,
+            display=make_display(settings.quiet),
+        )
+    summary = write_reports(bench, command=shlex.join(["paretune", "bench", *words]))
+    if not settings.quiet:
+        print(text_summary(summary, settings.folder))
+    if not settings.report and not ended:
+        print("\nstopped; the same command goes on with the benchmark", file=sys.stderr)
+        return INTERRUPTED
+    return FAILED if summary.failures else DONE
+
+
+def grid_of(settings: BenchSettings) -> Grid:
+    """Return the grid that settings describe."""
+    from paretune.bench.grid import FIXED_BY_BENCH, Grid
+
+    shared = {
+        entry.name: getattr(settings, entry.name)
+        for entry in fields(AgentSettings)
+        if entry.name not in FIXED_BY_BENCH
+    }
+    if settings.seeds < 1:
+        raise ValueError(f"seeds: must be at least 1, got {settings.seeds}")
+    return Grid(
+        envs=settings.envs,
+        agents=settings.agents,
+        weightings=settings.weightings,
+        preferences=settings.preferences,
+        seeds=range(settings.seed, settings.seed + settings.seeds),
+        steps=settings.steps,
+        settings=shared,
+        baseline=settings.baseline,
+        policy=settings.policy,
+        test_prompts=settings.test_prompts,
+        name=settings.name,
+    )
+
+
+def make_executor(settings: BenchSettings) -> Executor:
+    """Return what runs the cells: processes of this machine, or a Ray cluster."""
+    if settings.threads < 1:
+        raise ValueError(f"threads: must be at least 1, got {settings.threads}")
+    if settings.ray is not None:
+        from paretune.bench.ray_cluster import RayCluster
+
+        return RayCluster(settings.ray, jobs=settings.jobs, threads=settings.threads)
+    from paretune.bench.local import LocalProcesses
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return LocalProcesses(max(1, cores // settings.threads) if settings.jobs is None else settings.jobs)
