@@ -9,7 +9,11 @@ from paretune.bench.outcome import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with the ends of its 95 % interval."""
+    """An estimate with the ends of its 95 % interval.
+
+    The ends are infinite, or 0 and 1 for a probability, where a single run says nothing about the spread. All three
+    can be infinite for a measure of kind "race": most runs never got there.
+    """
 
     value: float
     low: float
@@ -38,12 +42,15 @@ class Arm:
     Attributes:
         weighting: Label of the weighting strategy.
         preference: Label of the preference.
-        outcomes: Its finished runs, by seed.
+        outcomes: Its finished runs, by seed. The races to the baseline are among their measures: None for a run that
+            never got there.
         measures: Interquartile mean over the seeds of every measure that is defined for all of them, with its interval.
         against_baseline: By measure, against the baseline weighting with the same preference, where there is one.
-        against_best_fixed: By measure, against the fixed arm that is best by that measure in hindsight.
+        against_best_fixed: By measure, against the fixed arm that is best by that measure in hindsight; not for races,
+            since their goals differ by preference.
         extra_cost: Ratio of the arm's mean cost to that of the baseline with the same preference (or the best fixed
             arm), by name of the cost.
+        reached: Number of runs that reached the final validation hypervolume of their baseline; None if there is none.
     """
 
     weighting: str
@@ -53,6 +60,7 @@ class Arm:
     against_baseline: dict[str, Rival]
     against_best_fixed: dict[str, Rival]
     extra_cost: dict[str, float]
+    reached: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +90,15 @@ class Ranked:
         weighting: Label of the weighting strategy.
         preference: Label of the preference.
         score: Interquartile mean of the normalised main measure over comparisons and seeds, with a stratified
-            bootstrap interval; a run's score is its front's hypervolume over that of all fronts of its comparison
-            together (or of the exact front, where it is known).
+            bootstrap interval. A hypervolume is divided by that of all fronts of the comparison together (or of the
+            exact front, where it is known); another measure is 0 for the worst and 1 for the best run of the
+            comparison.
         improvement: Probability of improvement over the baseline with the same preference, mean over comparisons.
         verdict: What follows from it, in words; empty for the baseline itself.
         comparisons: Number of comparisons.
+        improvement_over_best: Probability of improvement over each comparison's best fixed arm in hindsight, mean over
+            comparisons; None for fixed arms.
+        verdict_over_best: What follows from it, in words.
     """
 
     weighting: str
@@ -95,6 +107,8 @@ class Ranked:
     improvement: Interval | None
     verdict: str
     comparisons: int
+    improvement_over_best: Interval | None = None
+    verdict_over_best: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
