@@ -44,7 +44,7 @@ class LocalProcesses:
             stop_requested: Whether to stop: no further cell starts, and those under way end after their step.
 
         Yields:
-            About twice a second, the cells that are running.
+            The cells that are running, whenever one starts or ends and about twice a second.
         """
         waiting = list(reversed(work))
         running: dict[BaseProcess, Work] = {}
@@ -60,10 +60,11 @@ class LocalProcesses:
                 process = self._context.Process(target=_main, args=(one,), name=one.cell.name)
                 process.start()
                 running[process] = one
+            yield list(running.values())
             connection.wait([process.sentinel for process in running], timeout=POLL_SECONDS)
             for process in [process for process in running if not process.is_alive()]:
                 _check_end(process.exitcode, running.pop(process), stopping)
-            yield list(running.values())
+        yield []
 
 
 def _main(work: Work) -> None:

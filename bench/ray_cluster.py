@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from paretune.bench.cell import Work, attempt, note_error
 
 POLL_SECONDS = 0.5
+CONNECT_SECONDS = 10.0
 
 
 class RayCluster:
@@ -35,6 +37,7 @@ class RayCluster:
         except ImportError as error:
             raise ValueError('ray: needs the extra "ray": pip install "paretune[ray]"') from error
         self._ray = ray
+        _check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, ignore_reinit_error=True, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -52,7 +55,7 @@ class RayCluster:
             stop_requested: Whether to stop: no further cell starts, and those under way end after their step.
 
         Yields:
-            About twice a second, the cells that are running.
+            The cells that are running, whenever one starts or ends and about twice a second.
         """
         waiting = [_absolute(one) for one in reversed(work)]
         running: dict[Any, Work] = {}
@@ -66,10 +69,11 @@ class RayCluster:
             while waiting and len(running) < self.jobs:
                 one = waiting.pop()
                 running[self._task.remote(one)] = one
+            yield list(running.values())
             ended, _ = self._ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS) if running else ([], [])
             for task in ended:
                 self._check_end(task, running.pop(task), stopping)
-            yield list(running.values())
+        yield []
 
     def _check_end(self, task: Any, work: Work, stopping: bool) -> None:
         """Write down why a task ended that could not do so itself."""
@@ -78,6 +82,17 @@ class RayCluster:
         except (self._ray.exceptions.RayError, KeyboardInterrupt) as error:
             if not (stopping or work.ended):
                 note_error(work, f"The Ray task of this cell ended with {type(error).__name__}: {error}\n")
+
+
+def _check_reachable(address: str) -> None:
+    """Raise ValueError if nothing listens at HOST:PORT, for which Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"ray: there is no Ray cluster at {address!r} ({error})") from error
 
 
 def _attempt(work: Work) -> bool:

@@ -13,6 +13,7 @@ from paretune.bench.cell import ERROR, RESULT, SETUP, Work
 from paretune.bench.display import Display, Progress, SilentDisplay
 from paretune.bench.grid import Cell, Grid
 from paretune.bench.outcome import Outcome
+from paretune.bench.provenance import provenance
 from paretune.bench.summary import Failure
 
 MARK = "bench.json"
@@ -60,6 +61,7 @@ class Bench:
         grid.check()
         if overwrite:
             remove(self.folder / "cells")
+            remove(self.folder / MARK)
 
     def run(
         self,
@@ -68,6 +70,7 @@ class Bench:
         threads: int | None = None,
         keep_checkpoints: bool = False,
         display: Display | None = None,
+        command: str = "",
     ) -> bool:
         """Run what is not finished.
 
@@ -78,16 +81,14 @@ class Bench:
             threads: Threads of torch in each cell; None leaves them to torch.
             keep_checkpoints: Leave the checkpoints of finished cells.
             display: Shows the progress; None shows nothing.
+            command: The command that this is part of, for the reports.
 
         Returns:
             Whether all cells have ended, finished or failed; False after a signal.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / MARK, {"name": self.grid.name, "cells": [cell.name for cell in self.cells]})
-        work = [
-            Work(cell=cell, folder=self._cell_folder(cell), threads=threads, keep_checkpoints=keep_checkpoints)
-            for cell in self.cells
-        ]
+        self._note_where_results_come_from(command)
+        work = self.work(threads, keep_checkpoints)
         todo = [one for one in work if not (one.folder / RESULT).exists()]
         for one in todo:
             remove(one.folder / ERROR)
@@ -101,6 +102,13 @@ class Bench:
         finally:
             display.stop()
         return all(one.ended for one in work)
+
+    def work(self, threads: int | None = None, keep_checkpoints: bool = False) -> list[Work]:
+        """Return all cells with their folders and how they are run; see `run`."""
+        return [
+            Work(cell=cell, folder=self._cell_folder(cell), threads=threads, keep_checkpoints=keep_checkpoints)
+            for cell in self.cells
+        ]
 
     def outcomes(self) -> list[Outcome]:
         """Return what the finished cells of the grid came to.
@@ -120,6 +128,19 @@ class Bench:
             if path.exists()
         ]
 
+    def provenance(self) -> dict[str, str]:
+        """Return where the results come from: of each thing, what it was whenever cells were run."""
+        sources = _read_mark(self.folder / MARK)["provenance"] if (self.folder / MARK).exists() else []
+        names = dict.fromkeys(name for source in sources for name in source)
+        return {
+            name: " and ".join(dict.fromkeys(source[name] for source in sources if source.get(name))) for name in names
+        }
+
+    def _note_where_results_come_from(self, command: str) -> None:
+        path, source = self.folder / MARK, provenance(command)
+        sources = _read_mark(path)["provenance"] if path.exists() else []
+        write_json(path, {"name": self.grid.name, "provenance": [one for one in sources if one != source] + [source]})
+
     def _cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.name
 
@@ -127,7 +148,7 @@ class Bench:
         folder = self.folder
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out: {str(folder)!r} must be a folder, but a file of this name exists")
-        if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        if folder.exists() and any(folder.iterdir()) and not ((folder / MARK).exists() or (folder / "cells").exists()):
             raise ValueError(f"out: {str(folder)!r} must be a new folder or a benchmark's; it holds something else")
         if overwrite:
             return
@@ -135,6 +156,14 @@ class Bench:
             path = self._cell_folder(cell) / SETUP
             if path.exists():
                 _check_setup(cell, json.loads(path.read_text(encoding="utf-8")), folder)
+
+
+def _read_mark(path: Path) -> dict[str, Any]:
+    try:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+        return {"provenance": [dict(source) for source in mark["provenance"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"out: {str(path)!r} is damaged ({error}); remove it, the finished cells stay") from error
 
 
 def _check_setup(cell: Cell, stored: dict[str, Any], folder: Path) -> None:

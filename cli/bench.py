@@ -110,8 +110,9 @@ def run(words: Sequence[str]) -> int:
             threads=settings.threads,
             keep_checkpoints=settings.keep_checkpoints,
             display=make_display(settings.quiet),
+            command=shlex.join(["paretune", "bench", *words]),
         )
-    summary = write_reports(bench, command=shlex.join(["paretune", "bench", *words]))
+    summary = write_reports(bench)
     if not settings.quiet:
         print(text_summary(summary, settings.folder))
     if not settings.report and not ended:
@@ -125,9 +126,7 @@ def grid_of(settings: BenchSettings) -> Grid:
     from paretune.bench.grid import FIXED_BY_BENCH, Grid
 
     shared = {
-        entry.name: getattr(settings, entry.name)
-        for entry in fields(AgentSettings)
-        if entry.name not in FIXED_BY_BENCH
+        entry.name: getattr(settings, entry.name) for entry in fields(AgentSettings) if entry.name not in FIXED_BY_BENCH
     }
     if settings.seeds < 1:
         raise ValueError(f"seeds: must be at least 1, got {settings.seeds}")

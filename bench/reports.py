@@ -1,0 +1,43 @@
+"""The files that a benchmark's folder ends up with, and its last words on a terminal."""
+
+from __future__ import annotations
+
+from paretune.agents.files import atomic_path
+from paretune.bench.report_html import html
+from paretune.bench.report_markdown import markdown
+from paretune.bench.results import write_results
+from paretune.bench.runner import Bench
+from paretune.bench.summarise import summarise
+from paretune.bench.summary import Summary
+
+RESULTS, MARKDOWN, HTML = "results.parquet", "report.md", "report.html"
+"""Names of the files."""
+
+
+def write_reports(bench: Bench) -> Summary:
+    """Write results and reports of what is finished.
+
+    Args:
+        bench: The benchmark.
+
+    Returns:
+        What the results say.
+
+    Raises:
+        ValueError: If the extra "bench" is not installed, or a cell's file is damaged.
+    """
+    outcomes, failures = bench.outcomes(), bench.failures()
+    summary = summarise(
+        outcomes,
+        name=bench.grid.name,
+        baseline=bench.grid.baseline,
+        failures=failures,
+        missing=len(bench.cells) - len(outcomes) - len(failures),
+        provenance=bench.provenance(),
+    )
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    write_results(bench.folder / RESULTS, summary)
+    for name, text in ((MARKDOWN, markdown(summary)), (HTML, html(summary))):
+        with atomic_path(bench.folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return summary
