@@ -51,5 +51,5 @@ def test_a_benchmark_without_finished_or_trained_cells_has_a_table_too(tmp_path:
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"results\.parquet needs pyarrow: pip install 'paretune\[bench\]'"):
+    with pytest.raises(ValueError, match=r'results\.parquet: needs the extra "bench": pip install "paretune\[bench\]"'):
         write_parquet(summarise([], name="toy"), tmp_path / "results.parquet")
