@@ -13,7 +13,7 @@ from paretune.bench.outcome import Outcome
 from paretune.bench.summary import Summary
 
 
-def write_parquet(summary: Summary, path: Path) -> None:
+def write_results(path: Path, summary: Summary) -> None:
     """Write the finished cells of a benchmark as a Parquet file, all or nothing.
 
     Columns: env, agent, weighting, preference, seed, every measure, cost/NAME, final/OBJECTIVE (the last policy on test
