@@ -4,11 +4,12 @@ Follows Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the S
 (arXiv 2108.13264; library rliable). A task is what rliable calls a task: here an environment with an agent. Runs are
 resampled within their task only (stratified bootstrap).
 
-One departure: with few runs the ends of a percentile interval lie too close together, since a resample of n runs varies
-by (n - 1) / n of what it should, and since a normal quantile stands where Student's should. The intervals are therefore
-Hesterberg's expanded percentile intervals ("What Teachers Should Know About the Bootstrap", The American Statistician
-69(4), 2015): the resamples' quantile at Phi(-sqrt(n / (n - 1)) t), where t is Student's upper 2.5 % point. Of
-4000 pairs of equal normal arms, that tells 3.8 % apart at 5 runs each and 3.3 % at 10; plain intervals 9.1 % and 5.7 %.
+One departure: with few runs the ends of a percentile interval lie too close together, since means of n resampled runs
+have (n - 1) / n of the variance they should have, and since a normal quantile stands where Student's should. The
+intervals are therefore Hesterberg's expanded percentile intervals ("What Teachers Should Know About the Bootstrap", The
+American Statistician 69(4), 2015): their ends are the resamples' quantiles at Phi(-sqrt(n / (n - 1)) t) and one minus
+that, where t is Student's upper 2.5 % point. Of 4000 pairs of equal normal arms, that tells 3.8 % apart at 5 runs each
+and 3.3 % at 10; plain intervals tell 9.1 % and 5.7 % apart.
 
 Shapes: R resamples, n runs of a task, m runs of the other arm.
 """
