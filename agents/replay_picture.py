@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ from paretune.agents.replaying import Replay
 
 Array = NDArray[np.float64]
 
-OWN = {"color": "#BBBBBB", "lw": 4.0}
+OWN: dict[str, Any] = {"color": "#BBBBBB", "lw": 4.0}
 """The run's own weights: broad and light, so that a line on them does not hide them."""
 
 FEW_STEPS = 30
@@ -51,10 +52,10 @@ def draw_replays(path: str | os.PathLike[str], replays: Sequence[Replay]) -> Pat
     top = max(float(shares_SK.max()) for shares_SK in (first.own_shares, *(one.shares for one in replays)))
     for k, (panel, name) in enumerate(zip(panels, first.objectives, strict=False)):
         _draw_lines(panel, first.steps, first.own_shares[:, k], [one.shares[:, k] for one in replays])
-        panel.set_ylim(0.0, max(0.6, 1.1 * top))
+        panel.set_ylim(-0.02, max(0.6, 1.1 * top))
         panel.set_ylabel(f"weight of\n{name}")
     if moving_scale:
-        _draw_lines(panels[-1], first.steps, first.own_scale, [one.scale for one in replays])
+        _draw_lines(panels[-1], first.steps, first.own_scale, [one.scale for one in replays], "steps-mid")
         panels[-1].margins(y=0.15)
         widen(panels[-1].yaxis)
         panels[-1].set_ylabel("scale of the\nadvantages")
@@ -68,11 +69,17 @@ def draw_replays(path: str | os.PathLike[str], replays: Sequence[Replay]) -> Pat
     return save(figure, path)
 
 
-def _draw_lines(axes: Axes, steps_S: NDArray[np.int64], own_S: Array, others: Sequence[Array]) -> None:
+def _draw_lines(
+    axes: Axes, steps_S: NDArray[np.int64], own_S: Array, others: Sequence[Array], style: str = "default"
+) -> None:
+    """Draw a line for each strategy; those that would hide each other are dashed in turn."""
     marker = "o" if len(steps_S) <= FEW_STEPS else ""
-    axes.plot(steps_S, own_S, marker=marker, ms=7, **OWN)
+    axes.plot(steps_S, own_S, marker=marker, ms=7, drawstyle=style, **OWN)
     for n, other_S in enumerate(others):
-        axes.plot(steps_S, other_S, marker=marker, ms=3.5, color=PALETTE[n % len(PALETTE)], lw=1.4)
+        hides = any(np.mean(np.abs(other_S - earlier_S)) < 0.005 for earlier_S in others[:n])
+        dashes: Any = (3.0 * n, (3.0, 3.0 * n)) if hides else "-"
+        colour = PALETTE[n % len(PALETTE)]
+        axes.plot(steps_S, other_S, marker=marker, ms=3.5, color=colour, lw=1.4, ls=dashes, drawstyle=style)
 
 
 def _draw_legend(figure: Figure, own: str, others: Sequence[str]) -> None:
