@@ -105,9 +105,9 @@ def test_the_preference_is_that_of_the_run_unless_another_is_given(tmp_path: Pat
 
 
 def test_the_reference_point_is_that_of_the_run(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", reference=[-1.0, -1.0])
+    run = write_run(tmp_path / "run", reference=[3.0, 3.0])
     with_name = replay(run, "hypervolume")
-    with_object = replay(run, HypervolumeWeighting([3, 1], reference=(-1.0, -1.0)))
+    with_object = replay(run, HypervolumeWeighting([3, 1], reference=(3.0, 3.0)))
     without = replay(run, HypervolumeWeighting([3, 1]))
     assert with_name.scale.tolist() == with_object.scale.tolist() != without.scale.tolist()
 

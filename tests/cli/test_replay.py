@@ -55,16 +55,13 @@ def test_options_and_the_place_of_the_picture_are_taken(finished: Path, tmp_path
     assert picture.exists()
 
 
-def test_a_fresh_process_records_gradients_and_replays_them(tmp_path: Path) -> None:
-    def paretune(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "paretune.cli", *words], capture_output=True, text=True)
-
-    folder = str(tmp_path / "run")
-    done = paretune("train", "--out", folder, *RUN, "--record-gram")
+def test_a_fresh_process_replays_gradients_that_a_run_recorded(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert main(["train", "--out", str(folder), *RUN, "--record-gram"]) == 0
+    command = [sys.executable, "-m", "paretune.cli", "replay", str(folder), "--weighting", "gradient"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    done = paretune("replay", folder, "--weighting", "gradient")
-    assert done.returncode == 0, done.stderr
-    assert "gradient" in done.stdout and (tmp_path / "run" / "replay-gradient.png").exists()
+    assert "gradient" in done.stdout and (folder / "replay-gradient.png").exists()
 
 
 @pytest.mark.parametrize(
