@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from paretune.agents.loading import load_policy
     from paretune.agents.network import NetworkConfig, NetworkPolicy
     from paretune.agents.policy import Policy
+    from paretune.agents.replay_picture import draw_replays
+    from paretune.agents.replaying import Replay, replay
     from paretune.agents.result import TrainResult
     from paretune.agents.rollout import Rollout, Tokens
     from paretune.agents.run_folder import RunFolder
@@ -36,6 +38,7 @@ __all__ = [
     "NetworkConfig",
     "NetworkPolicy",
     "Policy",
+    "Replay",
     "Rollout",
     "RunFolder",
     "Sampler",
@@ -45,7 +48,9 @@ __all__ = [
     "TrainResult",
     "TransformersSampler",
     "agent_class",
+    "draw_replays",
     "load_policy",
+    "replay",
 ]
 
 _HOMES = {
@@ -61,6 +66,7 @@ _HOMES = {
     "NetworkConfig": "network",
     "NetworkPolicy": "network",
     "Policy": "policy",
+    "Replay": "replaying",
     "Rollout": "rollout",
     "RunFolder": "run_folder",
     "Sampler": "sampler",
@@ -70,7 +76,9 @@ _HOMES = {
     "TrainResult": "result",
     "TransformersSampler": "sampler",
     "agent_class": "algorithms",
+    "draw_replays": "replay_picture",
     "load_policy": "loading",
+    "replay": "replaying",
 }
 """The modules of the names."""
 

@@ -16,13 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.advantages import Algorithm, combined, conflict, per_objective, zero_variance_groups
-from paretune.agents.components import (
-    agent_settings,
-    check_reference,
-    make_task,
-    resolve_env,
-    resolve_weighting,
-)
+from paretune.agents.components import agent_settings, check_group_size, make_task, resolve_env
 from paretune.agents.display import Display
 from paretune.agents.episode_task import objective_names
 from paretune.agents.evaluation import Evaluation, evaluate
@@ -38,6 +32,7 @@ from paretune.agents.seeds import generator
 from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
 from paretune.agents.updater import Updater, learning_rates
+from paretune.agents.weightings import check_reference, resolve_weighting
 from paretune.envs import ResponseEnv, Split
 from paretune.weighting import GradientAnalyzer, ParetoArchive, Weighting
 
@@ -107,7 +102,7 @@ class Agent:
         """
         self.step = 0
         self.settings = agent_settings(settings)
-        self._check_group_size()
+        check_group_size(self.algorithm, self.settings)
         self.env = resolve_env(env, env_options)
         self.objectives = objective_names(self.env)
         reference = self.settings.reference
@@ -176,9 +171,12 @@ class Agent:
         judged_PGT1 = outcome.decisions.mask[:, : credit_BTK.shape[1]].cpu().numpy().reshape(p, g, -1, 1)
         objective_advantages_PGTK = per_objective(credit_PGTK, self.algorithm, self.settings.order)
         self.weighting.on_rewards(rewards_PGK)
-        if self.weighting.needs_gram:
+        gram_KK = None
+        if self.weighting.needs_gram or self.settings.record_gram:
             with clock("gradients"):
-                self.weighting.on_gradients(self._gram(outcome.decisions, objective_advantages_PGTK), lr)
+                gram_KK = self._gram(outcome.decisions, objective_advantages_PGTK)
+                if self.weighting.needs_gram:
+                    self.weighting.on_gradients(gram_KK, lr)
         direction_K, scale = self.weighting.direction, self.weighting.scale
         order, scale_rewards = self.settings.order, self.weighting.scale_rewards
         advantages_PGT = combined(credit_PGTK, direction_K, scale, self.algorithm, order, scale_rewards)
@@ -188,6 +186,7 @@ class Agent:
             update = self.updater.update(outcome.decisions, advantages_BT, carried, lr, rng("minibatches"))
 
         self.step += 1
+        self.recorder.observed(self, rewards_PGK, gram_KK)
         return {
             "step": self.step,
             "rewards": reward_statistics(rewards_PGK, self.objectives),
@@ -285,13 +284,3 @@ class Agent:
             rng = generator(self.settings.seed, self.step, "gradient responses")
             rows = np.sort(rng.permutation(rows)[: self.settings.gradient_responses])
         return self.updater.gram(self.analyzer, decisions, advantages_BTK, rows)
-
-    def _check_group_size(self) -> None:
-        p, g = self.settings.prompts_per_step, self.settings.group_size
-        if self.algorithm.group and g < 2:
-            raise ValueError(
-                f"group_size: must be at least 2 for {self.algorithm.name}, which compares the responses of a group, "
-                f"got {g}"
-            )
-        if p * g < 2:
-            raise ValueError(f"prompts_per_step: must be at least 2 with group_size=1, to compare responses, got {p}")

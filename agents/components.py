@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from os import PathLike
 from typing import Any, get_type_hints
@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
+from paretune.agents.advantages import Algorithm
 from paretune.agents.episode_task import EpisodeTask
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.network import NetworkPolicy
@@ -24,8 +25,6 @@ from paretune.agents.text_task import TextTask
 from paretune.envs import ResponseEnv, TokenEnv
 from paretune.envs.registration import make_wrapped_env
 from paretune.envs.suggest import unknown_name
-from paretune.weighting import Weighting, make_weighting
-from paretune.weighting.catalog import option_names
 
 TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)
 """Wrappers that `gymnasium.make` adds and that change nothing."""
@@ -103,58 +102,15 @@ def env_config(env: gym.Env[Any, Any]) -> dict[str, Any]:
     return {"env": env.spec.id, "env_options": options}
 
 
-def resolve_weighting(
-    weighting: str | Weighting,
-    preference: Sequence[float] | None,
-    options: Mapping[str, Any] | None,
-    objectives: Sequence[str],
-    reference: Sequence[float] | None = None,
-) -> Weighting:
-    """Return the strategy that a name or an object stands for, for these objectives.
-
-    One given by name that measures hypervolumes takes over the reference point, unless its options have another.
-
-    Raises:
-        ValueError: If the name or an option is unknown, or the number of weights is not that of the objectives.
-    """
-    if isinstance(weighting, str):
-        chosen: int | Sequence[float] = len(objectives) if preference is None else preference
-        options = dict(options or {})
-        if reference is not None and "reference" in option_names(weighting):
-            options = {"reference": tuple(reference)} | options
-        weighting = make_weighting(weighting, chosen, **options)
-    elif preference is not None or options:
+def check_group_size(algorithm: Algorithm, settings: AgentSettings) -> None:
+    """Raise ValueError if the algorithm has too few responses to compare."""
+    p, g = settings.prompts_per_step, settings.group_size
+    if algorithm.group and g < 2:
         raise ValueError(
-            "preference, weighting_options: must be left out when weighting is an object, which has its own"
+            f"group_size: must be at least 2 for {algorithm.name}, which compares the responses of a group, got {g}"
         )
-    if len(weighting.weights) != len(objectives):
-        raise ValueError(
-            f"preference: must have {len(objectives)} weights, one for each of {', '.join(objectives)}, "
-            f"got {len(weighting.weights)}"
-        )
-    return weighting
-
-
-def check_reference(reference: Sequence[float] | None, objectives: Sequence[str]) -> Sequence[float] | int:
-    """Return the reference point of the hypervolume, or K for zeros.
-
-    Raises:
-        ValueError: If it has not one number for each objective.
-    """
-    if reference is None:
-        return len(objectives)
-    if len(reference) != len(objectives):
-        raise ValueError(
-            f"reference: must have {len(objectives)} numbers, one for each of {', '.join(objectives)}, got "
-            f"{list(reference)}"
-        )
-    return reference
-
-
-def weighting_config(weighting: Weighting) -> dict[str, Any]:
-    """Return what a settings file says of `weighting`."""
-    options = weighting.options()
-    return {"weighting": weighting.name, "preference": options.pop("preference"), "weighting_options": options}
+    if p * g < 2:
+        raise ValueError(f"prompts_per_step: must be at least 2 with group_size=1, to compare responses, got {p}")
 
 
 def agent_settings(values: Mapping[str, Any]) -> AgentSettings:

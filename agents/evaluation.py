@@ -56,12 +56,11 @@ class Evaluation:
 
         Objectives for evaluation only come after the others.
         """
-        values = np.concatenate([self.rewards, self.scores], axis=1)
+        means = [*self.mean, *self.scores.mean(axis=0)]
+        errors = [*self.standard_error, *_standard_error(self.scores)]
         return {
             name: {"mean": float(mean), "standard_error": None if np.isnan(error) else float(error)}
-            for name, mean, error in zip(
-                self.objectives + self.reported, values.mean(axis=0), _standard_error(values), strict=True
-            )
+            for name, mean, error in zip(self.objectives + self.reported, means, errors, strict=True)
         }
 
 

@@ -13,11 +13,13 @@ from safetensors import SafetensorError
 from paretune.agents.checkpoint import write_checkpoint
 from paretune.agents.display import Display, SilentDisplay
 from paretune.agents.files import atomic_path, write_json
+from paretune.agents.history import Array, History
 from paretune.agents.metrics import Line
 from paretune.agents.pictures import draw_run
 from paretune.agents.run_folder import RunFolder
 from paretune.agents.state import config_of, state_of
 from paretune.agents.trackers import NoTracker, Tracker, TrackerName, check_tracker, make_tracker
+from paretune.envs import ResponseEnv
 
 if TYPE_CHECKING:
     from paretune.agents.agent import Agent
@@ -92,6 +94,12 @@ class Recorder:
         self._display.step(line)
         self._tracker.log(line)
 
+    def observed(self, agent: Agent, rewards: Array, gram: Array | None) -> None:
+        """Write what the agent's step has shown the weighting, or could have: rewards (P, G, K), Gram matrix (K, K)."""
+        if self.folder is not None:
+            single = isinstance(agent.env, ResponseEnv)
+            _history(self.folder, agent).append(agent.step, rewards, gram, single=single)
+
     def message(self, text: str) -> None:
         """Show a sentence."""
         self._display.message(text)
@@ -103,6 +111,9 @@ class Recorder:
             self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
             for line in metrics:
                 self.folder.append_metrics(line)
+            source = agent.recorder.folder
+            if source is not None:
+                _history(source, agent).copy_until(agent.step, _history(self.folder, agent))
             self.folder.write_archive(agent.archive)
             self._checkpoint(self.folder, agent)
 
@@ -122,6 +133,7 @@ class Recorder:
             )
         write_json(folder.config_path, config)
         folder.forget_metrics_after(agent.step if agent.performances else -1)
+        _history(folder, agent).forget_after(agent.step)
 
     def _check_free(self) -> None:
         if self.folder is not None and not self.opened:
@@ -150,6 +162,11 @@ class Recorder:
         if agent.settings.keep != "all":
             keep = agent.archive.tags if agent.settings.keep == "front" else []
             folder.prune_checkpoints({folder.checkpoint_path(step).name for step in keep})
+
+
+def _history(folder: RunFolder, agent: Agent) -> History:
+    shape = (agent.settings.prompts_per_step, agent.settings.group_size, len(agent.objectives))
+    return History(folder.history_path, shape)
 
 
 @contextmanager

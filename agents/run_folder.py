@@ -25,9 +25,10 @@ class RunFolder:
     versions.json   Python and packages the run was started with
     metrics.jsonl   one line a step, step 0 the untrained policy
     archive.json    the Pareto archive of validation performances
+    history/        the rewards of all responses and, where computed, Gram matrices (`History`), to replay
     checkpoints/    step-NNNNNN, each a model folder from which the run can go on
     reference/      the initial policy, where a KL term needs it
-    front.png, weights.png
+    front.png, weights.png, replay-NAME.png
 
     Attributes:
         path: The folder.
@@ -53,6 +54,11 @@ class RunFolder:
         return self.path / "archive.json"
 
     @property
+    def history_path(self) -> Path:
+        """Where the rewards and Gram matrices are."""
+        return self.path / "history"
+
+    @property
     def reference_path(self) -> Path:
         """Where the initial policy is, if it was kept."""
         return self.path / "reference"
@@ -70,8 +76,9 @@ class RunFolder:
     def create(self, config: dict[str, Any]) -> None:
         """Make the folder for a new run; an older run's files in it go."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in ("metrics.jsonl", "archive.json", "checkpoints", "reference", "front.png", "weights.png"):
-            remove(self.path / name)
+        files = ("metrics.jsonl", "archive.json", "history", "checkpoints", "reference", "front.png", "weights.png")
+        for path in [*(self.path / name for name in files), *self.path.glob("replay-*.png")]:
+            remove(path)
         write_json(self.config_path, config)
         packages = {name: version(name) for name in PACKAGES}
         write_json(self.path / "versions.json", {"python": platform.python_version(), **packages})

@@ -85,12 +85,15 @@ class AgentSettings:
     precision: Precision = "auto"
     """Number format of forward and backward passes; auto is bfloat16 where a GPU supports it, else float32."""
 
-    # Gradient analysis (for weightings that need it)
+    # Gradient analysis (for weightings that need it, and for replays)
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
     gradient_responses: int | None = 32
     """Responses, drawn at random, whose gradients are compared; None takes all of the step. Their forward passes are
     kept in memory together, whatever tokens_per_batch says."""
+    record_gram: bool = False
+    """Compare gradients at every step, also where the weighting does without, and keep the Gram matrix in the run's
+    history, so that every weighting can be replayed on it. It changes nothing in the training but its time."""
 
     # Evaluation and run folder
     eval_every: int = 5

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretune.agents.components import env_config, weighting_config
+from paretune.agents.components import env_config
 from paretune.agents.policies import policy_config
+from paretune.agents.weightings import weighting_config
 
 if TYPE_CHECKING:
     from paretune.agents.agent import Agent

@@ -15,6 +15,7 @@ COMMANDS = {
     "sweep": "train for a set of preferences",
     "bench": "compare weighting strategies: a grid of runs, statistics and reports",
     "evaluate": "measure a trained policy on a split",
+    "replay": "show which weights other strategies would have set in a run",
     "plot": "draw the pictures of a run again",
     "envs": "list the environments, or one environment's options",
     "weightings": "list the strategies that weigh the objectives, or one strategy's options",

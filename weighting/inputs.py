@@ -34,7 +34,7 @@ def finite_array(name: str, value: ArrayLike, shape: tuple[int | None, ...]) -> 
         array([0.5 , 0.25])
     """
     try:
-        array = np.array(value, dtype=np.float64)
+        array = np.array(value, dtype=np.float64, order="C")  # sums must not depend on how numbers lie in memory
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be an array of numbers, got {value!r}") from None
     if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):

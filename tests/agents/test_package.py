@@ -21,7 +21,17 @@ def test_another_name_is_not() -> None:
         from paretune.agents import Agents  # type: ignore[attr-defined]  # noqa: F401
 
 
-@pytest.mark.parametrize("words", [["train", "--help"], ["evaluate", "--help"], ["plot", "."], ["train", "--stepps"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["replay", "--help"],
+        ["replay", ".", "--weighting", "saw"],
+        ["plot", "."],
+        ["train", "--stepps"],
+    ],
+)
 def test_what_needs_no_model_imports_no_torch(words: list[str]) -> None:
     code = f"""
 import sys

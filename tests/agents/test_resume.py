@@ -42,12 +42,15 @@ def fresh(folder: Path) -> Agent:
 
 
 def assert_same_run(first: Path, second: Path) -> None:
-    """Same metrics but for times, same archive, same last checkpoint, bit for bit."""
+    """Same metrics but for times, same archive, same history, same last checkpoint, bit for bit."""
     lines = [RunFolder(folder).metrics() for folder in (first, second)]
     for line in lines[0] + lines[1]:
         del line["times"]
     assert lines[0] == lines[1]
     assert RunFolder(first).archive_path.read_text() == RunFolder(second).archive_path.read_text()
+    histories = [RunFolder(folder).history_path.iterdir() for folder in (first, second)]
+    kept = [{path.name: path.read_bytes() for path in paths} for paths in histories]
+    assert kept[0] == kept[1] and len(next(iter(kept[0].values()))) > 0
     last = [RunFolder(folder).checkpoints()[-1] for folder in (first, second)]
     assert last[0].name == last[1].name
     for name in ("model.safetensors", "optimizer.safetensors"):
@@ -100,6 +103,9 @@ def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(tmp_path, whole,
         made.train(10)
     with RunFolder(tmp_path / "cut").metrics_path.open("a") as file:
         file.write('{"step": 7, "half a li')
+    if at > 0:
+        with (RunFolder(tmp_path / "cut").history_path / "rewards.f32").open("ab") as history:
+            history.write(b"half a record")
     loaded = Agent.load(tmp_path / "cut", env=LettersEnv())
     loaded.train(10 - loaded.step)
     assert_same_run(whole, tmp_path / "cut")

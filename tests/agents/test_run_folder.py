@@ -28,9 +28,12 @@ def test_metrics_are_cut_back(run):
 
 def test_creating_replaces_an_older_run_but_nothing_else(run):
     (run.path / "notes.txt").write_text("mine")
+    (run.path / "replay-saw.png").write_text("an older run's")
     run.checkpoint_path(3).mkdir(parents=True)
+    run.history_path.mkdir()
     run.create({"steps": 6})
     assert run.metrics() == [] == run.checkpoints()
+    assert not run.history_path.exists() and not (run.path / "replay-saw.png").exists()
     assert (run.path / "notes.txt").read_text() == "mine"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from paretune.agents import RLOO, Agent, RunFolder
+from paretune.agents import RLOO, Agent, RunFolder, replay
 from paretune.envs import StyleEnv
 from paretune.weighting import WEIGHTINGS
 
@@ -38,7 +38,7 @@ def result_of(folder: Path) -> tuple[list[dict], dict, dict]:
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{name} {', '.join(options)}" for name, options in CASES])
-def test_every_strategy_trains_and_resumes_bitwise(tmp_path, name, options):
+def test_every_strategy_trains_resumes_and_replays_bitwise(tmp_path, name, options):
     def made(folder: str) -> Agent:
         env = StyleEnv(4, 3)
         return RLOO(env, "mlp", name, weighting_options=options, out=tmp_path / folder, **SETTINGS)
@@ -53,6 +53,10 @@ def test_every_strategy_trains_and_resumes_bitwise(tmp_path, name, options):
     assert loaded.weighting.weights.tolist() == parts.weighting.weights.tolist()
     loaded.train(1)
     assert result_of(tmp_path / "parts") == result_of(tmp_path / "whole")
+
+    again = replay(tmp_path / "parts", name, weighting_options=options)
+    assert again.weights.tolist() == again.own_weights.tolist()
+    assert again.scale.tolist() == again.own_scale.tolist()
 
 
 def test_a_weighting_moves_the_policy(tmp_path):

@@ -37,8 +37,7 @@ def test_every_command_has_help(command: str, capsys: Capture) -> None:
 
 def test_an_unknown_command_is_answered_with_the_nearest(capsys: Capture) -> None:
     assert main(["evalute"]) == 2
-    commands = "train, sweep, evaluate, plot, envs, weightings"
-    message = f"command: must be one of {commands}, got 'evalute'; did you mean 'evaluate'?"
+    message = f"command: must be one of {', '.join(COMMANDS)}, got 'evalute'; did you mean 'evaluate'?"
     assert capsys.readouterr().err == f"paretune: error: {message}\n"
     assert main(["xyz"]) == 2
     assert "did you mean" not in capsys.readouterr().err
