@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from paretune.bench.outcome import Outcome, Point
-from paretune.bench.page_lines import SEED_POINTS, band, common_steps, on_common_steps, rounded, short, thinned
+from paretune.bench.page_lines import (
+    LINE_DIGITS,
+    SEED_POINTS,
+    band,
+    common_steps,
+    on_common_steps,
+    rounded,
+    short,
+    thinned,
+)
 from paretune.bench.summary import Arm, Comparison, Interval, Ranked, Rival, Summary
 
 EXACT_POINTS = 300
@@ -110,8 +119,8 @@ def _lines(steps: Sequence[list[int]], parts: dict[str, list[Any]]) -> dict[str,
     lines: dict[str, Any] = {"steps": rounded(common_G), "few": few.tolist()}
     for name, values in parts.items():
         values_NGC = on_common_steps(common_G, steps, values)
-        every = rounded(values_NGC[:, few].transpose(2, 0, 1))
-        lines[name] = band(values_NGC) | {"every": every}
+        every_CNG = values_NGC[:, few].transpose(2, 0, 1)
+        lines[name] = band(values_NGC) | {"every": rounded(every_CNG, LINE_DIGITS)}
     return lines
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MEAN_POINTS = 80
-SEED_POINTS = 30
+SEED_POINTS = 25
 RESAMPLES = 500
-DIGITS = 5
+LINE_DIGITS = 4
 
 Numbers = NDArray[np.float64]
 
@@ -69,26 +70,27 @@ def band(values: Numbers) -> dict[str, Any]:
     """
     mean_CG = values.mean(axis=0).T
     if len(values) < 2:
-        return {"mean": rounded(mean_CG)}
-    means_RGC = np.tensordot(_resamplings(len(values)), values, axes=1)
+        return {"mean": rounded(mean_CG, LINE_DIGITS)}
+    means_RGC = np.einsum("rn,ngc->rgc", _resamplings(len(values)), values)
     low_GC, high_GC = np.quantile(means_RGC, [0.025, 0.975], axis=0)
-    return {"mean": rounded(mean_CG), "low": rounded(low_GC.T), "high": rounded(high_GC.T)}
+    lines = {"mean": mean_CG, "low": low_GC.T, "high": high_GC.T}
+    return {name: rounded(line_CG, LINE_DIGITS) for name, line_CG in lines.items()}
 
 
-def rounded(values: ArrayLike) -> Any:
-    """Return numbers of any shape as nested lists, rounded to five digits, with None for what is not finite."""
-    array = np.asarray(values, dtype=np.float64)
-    flat = [short(value) for value in array.ravel().tolist()]
-    for size in array.shape[:0:-1]:
-        flat = [flat[i : i + size] for i in range(0, len(flat), size)] if size else [[] for _ in range(array.shape[0])]
-    return flat if array.ndim else flat[0]
+def rounded(values: ArrayLike, digits: int = 5) -> Any:
+    """Return numbers of any shape as nested lists, each as `short` makes it."""
+
+    def shorten(nested: Any) -> Any:
+        return [shorten(each) for each in nested] if isinstance(nested, list) else short(nested, digits)
+
+    return shorten(np.asarray(values, dtype=np.float64).tolist())
 
 
-def short(value: float | None) -> float | int | None:
-    """Return a number rounded to five digits, whole ones as they are, or None for what is not finite."""
-    if value is None or not np.isfinite(value):
+def short(value: float | None, digits: int = 5) -> float | int | None:
+    """Return a number rounded to some digits, whole ones as they are, or None for what is not finite."""
+    if value is None or not isfinite(value):
         return None
-    return int(value) if value == int(value) and abs(value) < 1e15 else float(f"{value:.{DIGITS}g}")
+    return int(value) if value == int(value) and abs(value) < 1e15 else float(f"{value:.{digits}g}")
 
 
 @cache

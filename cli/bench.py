@@ -125,9 +125,7 @@ def grid_of(settings: BenchSettings) -> Grid:
     from paretune.bench.grid import FIXED_BY_BENCH, Grid
 
     shared = {
-        entry.name: getattr(settings, entry.name)
-        for entry in fields(AgentSettings)
-        if entry.name not in FIXED_BY_BENCH
+        entry.name: getattr(settings, entry.name) for entry in fields(AgentSettings) if entry.name not in FIXED_BY_BENCH
     }
     if settings.seeds < 1:
         raise ValueError(f"seeds: must be at least 1, got {settings.seeds}")
