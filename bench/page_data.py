@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from paretune.bench.measures import MEASURES, value_of
 from paretune.bench.outcome import Outcome, Point
 from paretune.bench.page_lines import (
     LINE_DIGITS,
@@ -42,6 +43,10 @@ def overview(summary: Summary) -> dict[str, Any]:
         "name": summary.name,
         "baseline": summary.baseline,
         "main": summary.main,
+        "measures": {
+            name: {"label": measure.label, "explanation": measure.explanation, "larger": measure.larger_is_better}
+            for name, measure in MEASURES.items()
+        },
         "missing": summary.missing,
         "finished": sum(len(arm.outcomes) for comparison in summary.comparisons for arm in comparison.arms),
         "arms": [{"weighting": weighting, "preference": preference} for weighting, preference in names],
@@ -67,12 +72,11 @@ def details(comparison: Comparison, names: Sequence[ArmName]) -> dict[str, Any]:
 
 def _arm(arm: Arm, names: Sequence[ArmName]) -> dict[str, Any]:
     outcomes = arm.outcomes
-    measured = list(dict.fromkeys(name for outcome in outcomes for name in outcome.measures))
     return {
         "arm": names.index((arm.weighting, arm.preference)),
         "seeds": [outcome.seed for outcome in outcomes],
         "measures": {name: _interval(interval) for name, interval in arm.measures.items()},
-        "runs": {name: [short(outcome.measures.get(name)) for outcome in outcomes] for name in measured},
+        "runs": {name: [short(value_of(outcome, name)) for outcome in outcomes] for name in arm.measures},
         "baseline": {name: _rival(rival, names) for name, rival in arm.against_baseline.items()},
         "best": {name: _rival(rival, names) for name, rival in arm.against_best_fixed.items()},
         "cost": {name: short(ratio) for name, ratio in arm.extra_cost.items()},
@@ -144,7 +148,7 @@ def _rival(rival: Rival, names: Sequence[ArmName]) -> dict[str, Any]:
     }
 
 
-def _interval(interval: Interval) -> list[float | int | None]:
+def _interval(interval: Interval) -> list[float | int | str | None]:
     return [short(interval.value), short(interval.low), short(interval.high)]
 
 

@@ -86,10 +86,10 @@ def rounded(values: ArrayLike, digits: int = 5) -> Any:
     return shorten(np.asarray(values, dtype=np.float64).tolist())
 
 
-def short(value: float | None, digits: int = 5) -> float | int | None:
-    """Return a number rounded to some digits, whole ones as they are, or None for what is not finite."""
+def short(value: float | None, digits: int = 5) -> float | int | str | None:
+    """Return a number rounded to some digits, whole ones as they are, "never" for infinity, None for no number."""
     if value is None or not isfinite(value):
-        return None
+        return "never" if value == float("inf") else None
     return int(value) if value == int(value) and abs(value) < 1e15 else float(f"{value:.{digits}g}")
 
 

@@ -55,6 +55,16 @@ function spoken(name) {
   return name.replaceAll("_", " ").replaceAll("/", ": ");
 }
 
+function measureName(name) {
+  return OVERVIEW.measures[name]?.label ?? spoken(name);
+}
+
+// What a measure is, in words, and which way is better.
+function explained(name) {
+  const measure = OVERVIEW.measures[name];
+  return measure ? `${measure.explanation} ${measure.larger ? "Larger" : "Smaller"} is better.` : "";
+}
+
 function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -65,6 +75,7 @@ function shortened(text, most) {
 
 function number(value) {
   if (value === null || value === undefined) return "–";
+  if (typeof value === "string") return value;
   const size = Math.abs(value);
   if (size >= 1000) return Math.round(value).toLocaleString("en");
   if (size >= 100) return value.toFixed(1);

@@ -65,7 +65,10 @@ function buildChoices() {
   const form = document.getElementById("choices");
   form.addEventListener("submit", (event) => event.preventDefault());
   if (OVERVIEW.comparisons.length) {
-    const names = OVERVIEW.comparisons.map(({ env, agent }, i) => [String(i), `${env} · ${agent}`]);
+    const names = OVERVIEW.comparisons.map(({ env, agent }, i) => [
+      String(i),
+      `${env.replace(/^paretune\//, "")} · ${agent}`,
+    ]);
     form.append(dropdown("comparison", "Comparison", names, "0", chooseComparison));
   }
   const button = (id, text, wanted) =>

@@ -29,7 +29,7 @@ function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] },
     mode: "markers",
     meta: arm,
     name: armName(arm),
-    x: [estimate],
+    x: [finite(estimate) ? estimate : null],
     y: [y],
     hovertext: [text],
     hoverinfo: "text",
@@ -37,8 +37,8 @@ function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] },
     error_x: {
       type: "data",
       symmetric: false,
-      array: [high - estimate],
-      arrayminus: [estimate - low],
+      array: [finite(high) ? high - estimate : 0],
+      arrayminus: [finite(low) ? estimate - low : 0],
       color: colour,
       thickness: 2,
       width: 4,
@@ -49,13 +49,18 @@ function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] },
     mode: "markers",
     meta: arm,
     name: armName(arm),
-    x: runs,
+    x: runs.map((run) => (finite(run) ? run : null)),
     y: runs.map((_, i) => y - 0.12 - 0.2 * ((i % 4) / 4)),
     hovertext: runs.map((run, i) => hover(armName(arm), `seed ${seeds[i]}`, [title], [run])),
     hoverinfo: "text",
     marker: { color: faded(colour, 0.4), size: 5 },
   };
   return runs.length ? [behind, dots] : [dots];
+}
+
+// Whether there is a number to draw; what a run never reached is in words.
+function finite(value) {
+  return typeof value === "number";
 }
 
 function middleLine(x) {
@@ -90,12 +95,12 @@ function measurePictures() {
       arm,
       seeds,
       value: measures[chosen.measure],
-      runs: (runs[chosen.measure] ?? []).map((run) => run),
+      runs: runs[chosen.measure] ?? [],
     }));
   const rivals = () => arms.map(({ arm, baseline }) => ({ arm, value: baseline[chosen.measure]?.probability }));
   return [
     picture("measure-dots", "The chosen measure of every strategy, with intervals and single runs", height, () =>
-      dotPlot(capital(spoken(chosen.measure)), measured()),
+      dotPlot(capital(measureName(chosen.measure)), measured()),
     ),
     picture("improvement-dots", "Probabilities of improvement by the chosen measure", height, () =>
       dotPlot("P(better than baseline)", rivals(), CHANCE),

@@ -91,7 +91,7 @@ function exactTrace(axes) {
     meta: "exact",
     hovertext: exact.map((point) => hover("exact front", "", objectives, point)),
     hoverinfo: "text",
-    marker: { color: ink("exact"), symbol: space ? "square" : "square", size: space ? 2 : 4 },
+    marker: { color: ink("exact"), symbol: "square", size: space ? 2 : 4 },
     line: { color: ink("exact"), width: 1, shape: "vh" },
   };
   axes.forEach((objective, i) => (trace["xyz"[i]] = exact.map((point) => point[objective])));
@@ -120,12 +120,12 @@ function spacePicture() {
     return element("p", { class: "note", id: "no-webgl" }, words);
   }
   const triples = combinations(objectives.length, 3);
-  return picture("front-space", "Fronts in space", innerWidth < 640 ? 340 : 480, () => {
+  return picture("front-space", "Fronts in space", triples.length === 1 || innerWidth < 640 ? 340 : 480, () => {
     const axes = triples[chosen.triple];
     const names = axes.map((objective) => plain(spoken(objectives[objective])));
     const side = (i) => ({ title: { text: names[i] }, gridcolor: ink("grid"), zeroline: false, showspikes: false });
-    const camera = { eye: { x: 1.5, y: 1.5, z: 0.9 } };
-    const scene = { xaxis: side(0), yaxis: side(1), zaxis: side(2), camera, uirevision: `${chosen.comparison}` };
+    const camera = { eye: { x: 1.6, y: 1.6, z: 0.9 }, center: { x: 0, y: 0, z: -0.18 } };
+    const scene = { xaxis: side(0), yaxis: side(1), zaxis: side(2), camera, aspectmode: "cube" };
     return { data: frontData(axes), layout: { scene, margin: { l: 0, r: 0, t: 0, b: 0 } } };
   });
 }

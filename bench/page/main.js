@@ -21,7 +21,14 @@ function chooseComparison(value) {
 
 function counts() {
   const { finished, missing, failures, comparisons, arms } = OVERVIEW;
-  const parts = [plural(comparisons.length, "comparison"), `${arms.length} strategies`, plural(finished, "finished run")];
+  const weightings = new Set(arms.map((arm) => arm.weighting)).size;
+  const preferences = new Set(arms.map((arm) => arm.preference)).size;
+  const parts = [
+    plural(comparisons.length, "comparison"),
+    weightings === 1 ? "1 strategy" : `${weightings} strategies`,
+    plural(preferences, "preference"),
+    plural(finished, "finished run"),
+  ];
   if (failures.length) parts.push(`${failures.length} failed`);
   if (missing) parts.push(`${missing} not run yet`);
   return parts.join(" · ");

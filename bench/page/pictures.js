@@ -11,13 +11,16 @@ const inView = new IntersectionObserver(
   { rootMargin: "400px" },
 );
 
+// The buttons are named one by one: plotly.js has others, which send the picture to a server.
 const CONFIG = {
   displaylogo: false,
   responsive: true,
-  displayModeBar: "hover",
-  modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  showSendToCloud: false,
+  plotlyServerURL: "",
   toImageButtonOptions: { format: "svg" },
 };
+const BUTTONS = [["zoom2d", "pan2d", "resetScale2d", "toImage"]];
+const BUTTONS_3D = [["resetCameraDefault3d", "toImage"]];
 
 // A place for a picture; `build` returns its traces and layout whenever it is drawn.
 function picture(id, label, height, build) {
@@ -32,7 +35,7 @@ function draw(it) {
   if (!it.stale) return;
   it.stale = false;
   const { data, layout } = it.build();
-  Plotly.react(it.box, data, framed(layout), CONFIG);
+  Plotly.react(it.box, data, framed(layout), { ...CONFIG, modeBarButtons: layout.scene ? BUTTONS_3D : BUTTONS });
 }
 
 // Draw again what is in view, and the others when they come into view.
@@ -58,7 +61,7 @@ function ink(name) {
 
 function axis(title, more = {}) {
   return {
-    title: { text: plain(title), standoff: 8 },
+    title: title ? { text: plain(title), standoff: 8 } : undefined,
     gridcolor: ink("grid"),
     zeroline: false,
     automargin: true,
@@ -75,6 +78,7 @@ function framed(layout) {
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 48, r: 12, t: layout.title ? 34 : 10, b: 42 },
     showlegend: false,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("soft"), activecolor: ink("accent") },
     hovermode: "closest",
     hoverlabel: { align: "left", font: { family: "system-ui, sans-serif" } },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",

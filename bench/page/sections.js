@@ -82,7 +82,7 @@ function fairnessPart() {
 
 function measuresPart() {
   const { arms } = comparison();
-  const options = namesIn(arms, "measures").map((name) => [name, capital(spoken(name))]);
+  const options = namesIn(arms, "measures").map((name) => [name, capital(measureName(name))]);
   if (!options.some(([name]) => name === chosen.measure)) chosen.measure = options[0]?.[0] ?? OVERVIEW.main;
   const lead = "Interquartile means over the seeds with 95 % intervals, of policies chosen on validation and judged on test.";
   return part(
@@ -91,6 +91,7 @@ function measuresPart() {
     lead,
     refilled("measures-box", measuresTable),
     fields(choice("measure", "measure", "Measure in the pictures and below", options)),
+    refilled("explanation", () => [element("p", { class: "note" }, explained(chosen.measure))]),
     grid(...measurePictures()),
     refilled("rivals-box", rivalsTable),
   );
@@ -113,8 +114,7 @@ function frontsPart(objectives) {
       choice("seed", "seed", "Seeds", [["all", "all"], ...seeds.map((seed) => [String(seed), String(seed)])]),
       triples.length > 1 ? choice("triple", "triple", "In space", triples) : null,
     ),
-    grid(...pairPictures()),
-    spacePicture(),
+    ...(triples.length === 1 ? [grid(...pairPictures(), spacePicture())] : [grid(...pairPictures()), spacePicture()]),
     heading(4, "parallel-title", "Parallel coordinates"),
     parallelPicture(),
   );
@@ -123,7 +123,7 @@ function frontsPart(objectives) {
 function trainingPart() {
   const { reference } = comparison();
   const lead = `Lines are means over the seeds, bands the 95 % bootstrap interval of that mean (none with one seed).
-    Hypervolume is that of the archive of validations, above the reference point (${(reference ?? []).map(number).join(", ")}).`;
+    Hypervolume is that of the archive of validations, above the reference point (${(reference ?? []).join(", ")}).`;
   const lines = [["band", "mean with band"], ["mean", "mean only"], ["seeds", "every seed"]];
   return part(
     "training",

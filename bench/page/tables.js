@@ -65,7 +65,7 @@ function rankingTable() {
   ]);
   const headings = ["Strategy", "Rank", "Score", "P(better than baseline)", "Verdict", "Comparisons"];
   return [
-    table("ranking", `Ranking by ${spoken(OVERVIEW.main)}`, headings, rows),
+    table("ranking", `Ranking by ${measureName(OVERVIEW.main)}`, headings, rows),
     hiddenNote(OVERVIEW.ranking.map((ranked) => ranked.arm)),
   ];
 }
@@ -75,6 +75,11 @@ function namesIn(arms, part) {
   return [...new Set(arms.flatMap((arm) => Object.keys(arm[part])))];
 }
 
+function measureHeading(name) {
+  const direction = { true: " ↑", false: " ↓" }[OVERVIEW.measures[name]?.larger] ?? "";
+  return element("span", { title: explained(name) }, capital(measureName(name)) + direction);
+}
+
 function measuresTable() {
   const { arms } = comparison();
   const measures = namesIn(arms, "measures");
@@ -82,7 +87,7 @@ function measuresTable() {
     arm.arm,
     [String(arm.seeds.length), ...measures.map((measure) => interval(arm.measures[measure]))],
   ]);
-  const headings = ["Strategy", "Seeds", ...measures.map((measure) => capital(spoken(measure)))];
+  const headings = ["Strategy", "Seeds", ...measures.map(measureHeading)];
   return [table("measures", "Measures", headings, rows), hiddenNote(arms.map((arm) => arm.arm))];
 }
 
@@ -106,7 +111,7 @@ function rivalsTable() {
     "P(better than best fixed)",
     "Verdict",
   ];
-  return [table("rivals", `Probability of improvement by ${spoken(chosen.measure)}`, headings, rows)];
+  return [table("rivals", `Probability of improvement by ${measureName(chosen.measure)}`, headings, rows)];
 }
 
 function costTable() {
