@@ -119,7 +119,7 @@ def _lines(steps: Sequence[list[int]], parts: dict[str, list[Any]]) -> dict[str,
     common_G = common_steps(steps)
     if not len(common_G):
         return {"steps": []}
-    few = thinned(np.arange(len(common_G)), SEED_POINTS)
+    few = thinned(np.arange(len(common_G), dtype=np.float64), SEED_POINTS).astype(int)
     lines: dict[str, Any] = {"steps": rounded(common_G), "few": few.tolist()}
     for name, values in parts.items():
         values_NGC = on_common_steps(common_G, steps, values)

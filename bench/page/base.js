@@ -12,7 +12,7 @@ const chosen = {
   split: "test",
   seed: "all",
   triple: 0,
-  lines: "band",
+  lines: EVERY_ARM.length > 8 ? "mean" : "band",
   axis: "steps",
   source: "rewards",
 };

@@ -64,7 +64,7 @@ function finite(value) {
 }
 
 function middleLine(x) {
-  const line = { color: ink("soft"), width: 1, dash: "dot" };
+  const line = { color: ink("soft"), width: 1.5, dash: "dash" };
   return { type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line, layer: "below" };
 }
 

@@ -53,6 +53,7 @@ function hiddenNote(arms) {
 }
 
 function rankingTable() {
+  const several = OVERVIEW.comparisons.length > 1;
   const rows = OVERVIEW.ranking.map((ranked, place) => [
     ranked.arm,
     [
@@ -60,10 +61,11 @@ function rankingTable() {
       interval(ranked.score),
       interval(ranked.improvement),
       ranked.verdict ? verdict(ranked.verdict) : element("span", { class: "none" }, "–"),
-      String(ranked.comparisons),
+      ...(several ? [String(ranked.comparisons)] : []),
     ],
   ]);
-  const headings = ["Strategy", "Rank", "Score", "P(better than baseline)", "Verdict", "Comparisons"];
+  const headings = ["Strategy", "Rank", "Score", "P(better than baseline)", "Verdict"];
+  if (several) headings.push("Comparisons");
   return [
     table("ranking", `Ranking by ${measureName(OVERVIEW.main)}`, headings, rows),
     hiddenNote(OVERVIEW.ranking.map((ranked) => ranked.arm)),
