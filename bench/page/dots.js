@@ -1,0 +1,109 @@
+// Dot plots: one row for each arm with its estimate and interval, and the single runs behind it.
+
+// An entry is { arm, value: [estimate, low, high] or null, runs, seeds }; `middle` draws a line where both are equal.
+function dotPlot(title, entries, { middle = null, range = null } = {}) {
+  const shown = entries.filter(({ arm, value }) => value && !chosen.hidden.has(arm));
+  const narrow = innerWidth < 640;
+  const data = shown.flatMap((entry, row) => dotTraces(entry, shown.length - 1 - row, title));
+  const layout = {
+    title,
+    margin: { l: 30, r: 16, t: 34, b: 34 },
+    xaxis: axis("", range ? { range } : {}),
+    yaxis: axis("", {
+      tickvals: shown.map((_, row) => shown.length - 1 - row),
+      ticktext: shown.map(({ arm }) => plain(shortened(armName(arm), narrow ? 16 : 30))),
+      range: [-0.6, Math.max(shown.length, 1) - 0.4],
+      showgrid: false,
+      fixedrange: true,
+    }),
+    shapes: middle === null ? [] : [middleLine(middle)],
+  };
+  return { data, layout };
+}
+
+function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] }, y, title) {
+  const { colour, symbol } = look(arm);
+  const text = `<b>${plain(armName(arm))}</b><br>${plain(title)}: ${number(estimate)}<br>95 %: ${number(low)} to ${number(high)}`;
+  const dots = {
+    type: "scatter",
+    mode: "markers",
+    meta: arm,
+    name: armName(arm),
+    x: [finite(estimate) ? estimate : null],
+    y: [y],
+    hovertext: [text],
+    hoverinfo: "text",
+    marker: { color: colour, symbol, size: 10 },
+    error_x: {
+      type: "data",
+      symmetric: false,
+      array: [finite(high) ? high - estimate : 0],
+      arrayminus: [finite(low) ? estimate - low : 0],
+      color: colour,
+      thickness: 2,
+      width: 4,
+    },
+  };
+  const behind = {
+    type: "scatter",
+    mode: "markers",
+    meta: arm,
+    name: armName(arm),
+    x: runs.map((run) => (finite(run) ? run : null)),
+    y: runs.map((_, i) => y - 0.12 - 0.2 * ((i % 4) / 4)),
+    hovertext: runs.map((run, i) => hover(armName(arm), `seed ${seeds[i]}`, [title], [run])),
+    hoverinfo: "text",
+    marker: { color: faded(colour, 0.4), size: 5 },
+  };
+  return runs.length ? [behind, dots] : [dots];
+}
+
+// Whether there is a number to draw; what a run never reached is in words.
+function finite(value) {
+  return typeof value === "number";
+}
+
+function middleLine(x) {
+  const line = { color: ink("soft"), width: 1.5, dash: "dash" };
+  return { type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line, layer: "below" };
+}
+
+function dotHeight(count) {
+  return 84 + 30 * Math.max(count, 2);
+}
+
+const CHANCE = { middle: 0.5, range: [-0.04, 1.04] };
+
+function rankingPictures() {
+  const height = dotHeight(OVERVIEW.ranking.length);
+  const entries = (part) => OVERVIEW.ranking.map((ranked) => ({ arm: ranked.arm, value: ranked[part] }));
+  return [
+    picture("ranking-score", "Scores with 95 % intervals; the table above has the numbers", height, () =>
+      dotPlot("Score", entries("score")),
+    ),
+    picture("ranking-improvement", "Probabilities of improvement; the table above has the numbers", height, () =>
+      dotPlot("P(better than baseline)", entries("improvement"), CHANCE),
+    ),
+  ];
+}
+
+function measurePictures() {
+  const { arms } = comparison();
+  const height = dotHeight(arms.length);
+  const measured = () =>
+    arms.map(({ arm, measures, runs, seeds }) => ({
+      arm,
+      seeds,
+      value: measures[chosen.measure],
+      runs: runs[chosen.measure] ?? [],
+    }));
+  const rivals = () => arms.map(({ arm, baseline }) => ({ arm, value: baseline[chosen.measure]?.probability }));
+  return [
+    picture("measure-dots", "The chosen measure of every strategy, with intervals and single runs", height, () =>
+      dotPlot(capital(measureName(chosen.measure)), measured()),
+    ),
+    picture("improvement-dots", "Probabilities of improvement by the chosen measure", height, () =>
+      dotPlot("P(better than baseline)", rivals(), CHANCE),
+    ),
+  ];
+}

@@ -1,0 +1,128 @@
+// Tables: the ranking and, for the chosen comparison, measures, rivals and extra cost.
+
+function interval(value) {
+  if (!value) return element("span", { class: "none" }, "–");
+  return element(
+    "span",
+    { class: "estimate" },
+    element("b", {}, number(value[0])),
+    " ",
+    element("small", {}, `[${number(value[1])}, ${number(value[2])}]`),
+  );
+}
+
+function verdict(words) {
+  const kind = ["better", "worse"].includes(words) ? words : "open";
+  const sign = { better: "▲ ", worse: "▼ ", open: "" }[kind];
+  return element("span", { class: `verdict ${kind}` }, element("span", { "aria-hidden": "true" }, sign), words);
+}
+
+function armHeading(index) {
+  return element("span", { class: "arm-heading" }, swatch(index), element("span", {}, armName(index)));
+}
+
+// A table in a box of its own that scrolls sideways; `rows` are [arm, cells], of which hidden arms are left out.
+function table(id, caption, headings, rows) {
+  const head = element("tr", {}, ...headings.map((heading) => element("th", { scope: "col" }, heading)));
+  const body = rows
+    .filter(([arm]) => !chosen.hidden.has(arm))
+    .map(([arm, cells]) =>
+      element(
+        "tr",
+        { "data-arm": arm },
+        element("th", { scope: "row" }, armHeading(arm)),
+        ...cells.map((cell) => element("td", {}, cell)),
+      ),
+    );
+  return element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    element(
+      "table",
+      { id },
+      element("caption", {}, caption),
+      element("thead", {}, head),
+      element("tbody", {}, ...body),
+    ),
+  );
+}
+
+function hiddenNote(arms) {
+  const hidden = arms.filter((arm) => chosen.hidden.has(arm)).length;
+  return hidden ? element("p", { class: "note" }, `${capital(plural(hidden, "row"))} hidden by your choice.`) : null;
+}
+
+function rankingTable() {
+  const several = OVERVIEW.comparisons.length > 1;
+  const rows = OVERVIEW.ranking.map((ranked, place) => [
+    ranked.arm,
+    [
+      String(place + 1),
+      interval(ranked.score),
+      interval(ranked.improvement),
+      ranked.verdict ? verdict(ranked.verdict) : element("span", { class: "none" }, "–"),
+      ...(several ? [String(ranked.comparisons)] : []),
+    ],
+  ]);
+  const headings = ["Strategy", "Rank", "Score", "P(better than baseline)", "Verdict"];
+  if (several) headings.push("Comparisons");
+  return [
+    table("ranking", `Ranking by ${measureName(OVERVIEW.main)}`, headings, rows),
+    hiddenNote(OVERVIEW.ranking.map((ranked) => ranked.arm)),
+  ];
+}
+
+// All names that any of the arms has in the given part, in the order in which they come.
+function namesIn(arms, part) {
+  return [...new Set(arms.flatMap((arm) => Object.keys(arm[part])))];
+}
+
+function measureHeading(name) {
+  const direction = { true: " ↑", false: " ↓" }[OVERVIEW.measures[name]?.larger] ?? "";
+  return element("span", { title: explained(name) }, capital(measureName(name)) + direction);
+}
+
+function measuresTable() {
+  const { arms } = comparison();
+  const measures = namesIn(arms, "measures");
+  const rows = arms.map((arm) => [
+    arm.arm,
+    [String(arm.seeds.length), ...measures.map((measure) => interval(arm.measures[measure]))],
+  ]);
+  const headings = ["Strategy", "Seeds", ...measures.map(measureHeading)];
+  return [table("measures", "Measures", headings, rows), hiddenNote(arms.map((arm) => arm.arm))];
+}
+
+function rivalCells(rival, named) {
+  if (!rival) return [...(named ? [element("span", { class: "none" }, "–")] : []), "–", "–"];
+  const name = named ? [element("span", {}, armName(rival.arm))] : [];
+  return [...name, interval(rival.probability), verdict(rival.verdict)];
+}
+
+function rivalsTable() {
+  const { arms } = comparison();
+  const rows = arms.map((arm) => [
+    arm.arm,
+    [...rivalCells(arm.baseline[chosen.measure], false), ...rivalCells(arm.best[chosen.measure], true)],
+  ]);
+  const headings = [
+    "Strategy",
+    "P(better than baseline)",
+    "Verdict",
+    "Best fixed weighting",
+    "P(better than best fixed)",
+    "Verdict",
+  ];
+  return [table("rivals", `Probability of improvement by ${measureName(chosen.measure)}`, headings, rows)];
+}
+
+function costTable() {
+  const { arms } = comparison();
+  const costs = namesIn(arms, "cost");
+  const ratio = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(2)} ×`);
+  const rows = arms.map((arm) => [arm.arm, costs.map((cost) => ratio(arm.cost[cost]))]);
+  const headings = ["Strategy", ...costs.map((cost) => capital(spoken(cost)))];
+  return costs.length
+    ? [table("cost", "Extra cost", headings, rows)]
+    : [element("p", { class: "note" }, "No baseline to compare costs with.")];
+}
