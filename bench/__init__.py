@@ -1,1 +1,35 @@
-"""Grids of training runs, their statistics and reports."""
+"""Grids of training runs, their statistics and reports.
+
+Example:
+    >>> from paretune.bench import Bench, Grid, LocalProcesses, write_reports
+    >>> grid = Grid(envs=["paretune/Arithmetic-v0"], agents=["grpo"], weightings=["fixed", "saw"], seeds=5)
+    >>> bench = Bench(grid, "runs/bench")  # doctest: +SKIP
+    >>> bench.run(LocalProcesses(jobs=2), threads=1)  # doctest: +SKIP
+    >>> summary = write_reports(bench)  # doctest: +SKIP
+"""
+
+from paretune.bench.display import make_display
+from paretune.bench.grid import Cell, Grid
+from paretune.bench.local import LocalProcesses
+from paretune.bench.outcome import Outcome
+from paretune.bench.pooled import whole_sweeps
+from paretune.bench.ray_cluster import RayCluster
+from paretune.bench.reports import check_reports, write_reports
+from paretune.bench.runner import Bench
+from paretune.bench.summarise import summarise
+from paretune.bench.summary import Summary
+
+__all__ = [
+    "Bench",
+    "Cell",
+    "Grid",
+    "LocalProcesses",
+    "Outcome",
+    "RayCluster",
+    "Summary",
+    "check_reports",
+    "make_display",
+    "summarise",
+    "whole_sweeps",
+    "write_reports",
+]

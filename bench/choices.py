@@ -25,6 +25,7 @@ class EnvChoice:
         steps: Training steps; None takes the grid's.
         settings: Fields of `AgentSettings`, over the grid's.
         preferences: Preferences, where they are others than the grid's.
+        weighting_options: Options of strategies in this environment, by the strategies' labels.
         test_prompts: Test prompts; None takes the grid's.
     """
 
@@ -37,6 +38,7 @@ class EnvChoice:
     steps: int | None = None
     settings: Options = field(default_factory=dict)
     preferences: Any = None
+    weighting_options: Mapping[str, Options] = field(default_factory=dict)
     test_prompts: int | None = None
 
 
@@ -80,7 +82,7 @@ Choice = TypeVar("Choice", EnvChoice, AgentChoice, WeightingChoice)
 
 KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(("id", "name", "label", "policy"), (str, "text")),
-    **dict.fromkeys(("options", "policy_options", "settings"), (Mapping, "a table")),
+    **dict.fromkeys(("options", "policy_options", "weighting_options", "settings"), (Mapping, "a table")),
     **dict.fromkeys(("steps", "test_prompts"), (int, "a whole number")),
     "preferences": ((list, tuple, Mapping), "a list or a table"),
 }

@@ -6,14 +6,17 @@ Shapes: K objectives.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from paretune.agents import agent_class
-from paretune.agents.components import agent_settings, resolve_weighting
+from paretune.agents.components import agent_settings
+from paretune.agents.weightings import resolve_weighting
 from paretune.bench.choices import AgentChoice, EnvChoice, WeightingChoice, choices, named_preferences
 from paretune.envs.suggest import unknown_name
+from paretune.weighting.catalog import option_names
 
 FIXED_BY_BENCH = {
     "seed": "the grid's seeds take its place",
@@ -58,7 +61,7 @@ class Grid:
 
     Attributes:
         envs: Environments: ids, or tables with id, label, options, policy, policy_options, steps, settings,
-            preferences, test_prompts.
+            preferences, weighting_options (by label of the weighting), test_prompts.
         agents: Algorithms: names, or tables with name, label, settings.
         weightings: Strategies: names, or tables with name, label, options, preferences (labels of those that it is
             trained for; all by default), and settings, which make the comparison unfair and are reported as that.
@@ -175,12 +178,26 @@ class Grid:
             "policy": self.policy if env.policy is None else env.policy,
             "policy_options": dict(env.policy_options),
             "weighting": weighting.name,
-            "weighting_options": dict(weighting.options),
+            "weighting_options": _weighting_options(env, weighting, seed),
             "preference": preference,
             "settings": {**settings, "seed": seed},
             "steps": self.steps if env.steps is None else env.steps,
             "test_prompts": self.test_prompts if env.test_prompts is None else env.test_prompts,
         }
+
+
+def _weighting_options(env: EnvChoice, weighting: WeightingChoice, seed: int) -> dict[str, Any]:
+    """Return a strategy's options, those for the environment among them; random draws go by the run's seed."""
+    options = {**weighting.options, **env.weighting_options.get(weighting.label, {})}
+    drawn = {"seed": seed} if "seed" in option_names(weighting.name) else {}
+    return drawn | {name: _without_infinities(value) for name, value in options.items()}
+
+
+def _without_infinities(value: Any) -> Any:
+    """Turn -inf, TOML's word for what has no threshold, into None, which JSON has as well."""
+    if isinstance(value, list | tuple):
+        return [_without_infinities(entry) for entry in value]
+    return None if value == -math.inf else value
 
 
 def agent_arguments(setup: Mapping[str, Any]) -> dict[str, Any]:

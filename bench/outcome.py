@@ -88,6 +88,7 @@ class Outcome:
         cost: What the run took, by name: updates, responses, tokens, seconds (the sum of the timed parts), seconds/PART
             for each part, peak_memory_mb.
         setup: All arguments that the run was made from.
+        runs: Runs that it is made of: 1, or those of a whole sweep.
     """
 
     env: str
@@ -105,6 +106,7 @@ class Outcome:
     measures: dict[str, float | None]
     cost: dict[str, float]
     setup: dict[str, Any]
+    runs: int = 1
 
     @property
     def comparison(self) -> tuple[str, str]:
@@ -141,4 +143,4 @@ class Outcome:
             "front": [Point(**point) for point in values["front"]],
             "final": Point(**values["final"]),
         }
-        return cls(**{field.name: values[field.name] for field in fields(cls)} | parts)
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values} | parts)

@@ -19,6 +19,8 @@ Key = tuple[str, str]
 def rank(comparisons: Sequence[Comparison], baseline: str, main: str) -> list[Ranked]:
     """Return all arms over the comparisons in which they have the main measure, the best score first.
 
+    Whole sweeps are left out: they have had more training than single runs.
+
     Args:
         comparisons: With their arms, the best by the main measure first.
         baseline: Label of the baseline weighting.
@@ -27,7 +29,7 @@ def rank(comparisons: Sequence[Comparison], baseline: str, main: str) -> list[Ra
     taken: dict[Key, list[tuple[Comparison, Arm]]] = defaultdict(list)
     scores: dict[int, Callable[[Outcome], float]] = {}
     for comparison in comparisons:
-        measured = [arm for arm in comparison.arms if main in arm.measures]
+        measured = [arm for arm in comparison.arms if main in arm.measures and arm.outcomes[0].runs == 1]
         if measured:
             scores[id(comparison)] = _score([run for arm in measured for run in arm.outcomes], main)
         for arm in measured:

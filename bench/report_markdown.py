@@ -25,7 +25,7 @@ def markdown(summary: Summary) -> str:
 
 
 def _state(summary: Summary) -> list[str]:
-    finished = sum(len(arm.outcomes) for comparison in summary.comparisons for arm in comparison.arms)
+    finished = sum(run.runs == 1 for each in summary.comparisons for arm in each.arms for run in arm.outcomes)
     state = f"Cells: {finished} finished, {len(summary.failures)} failed, {summary.missing} missing."
     if summary.missing or summary.failures:
         state += " The benchmark is not complete: numbers and verdicts are of what is finished."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from paretune.agents.files import atomic_path
+from paretune.bench.pooled import whole_sweeps
 from paretune.bench.report_html import html
 from paretune.bench.report_markdown import markdown
 from paretune.bench.results import write_results
@@ -12,6 +15,15 @@ from paretune.bench.summary import Summary
 
 RESULTS, MARKDOWN, HTML = "results.parquet", "report.md", "report.html"
 """Names of the files."""
+
+
+def check_reports() -> None:
+    """Raise ValueError where a package is missing that the reports need: better now than when all runs are done."""
+    for package in ("pyarrow", "plotly"):
+        if find_spec(package) is None:
+            raise ValueError(
+                f'bench: the reports need {package}; install the extra "bench": pip install "paretune[bench]"'
+            )
 
 
 def write_reports(bench: Bench) -> Summary:
@@ -28,7 +40,7 @@ def write_reports(bench: Bench) -> Summary:
     """
     outcomes, failures = bench.outcomes(), bench.failures()
     summary = summarise(
-        outcomes,
+        outcomes + whole_sweeps(outcomes),
         name=bench.grid.name,
         baseline=bench.grid.baseline,
         failures=failures,

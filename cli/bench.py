@@ -16,10 +16,14 @@ from paretune.agents.settings import AgentSettings, Keep
 from paretune.cli.entries import Entries, Preferences
 from paretune.cli.main import DONE, FAILED, INTERRUPTED
 from paretune.cli.settings import parse_settings
+from paretune.cli.tables import format_table
 
 if TYPE_CHECKING:
-    from paretune.bench import Grid
+    from paretune.bench import Grid, Summary
     from paretune.bench.runner import Executor
+
+
+OUTPUTS = {"page:": "report.html", "report:": "report.md", "results:": "results.parquet"}
 
 
 @dataclass(kw_only=True)
@@ -100,25 +104,43 @@ def run(words: Sequence[str]) -> int:
         ValueError: If a setting is wrong.
     """
     settings, _ = parse_settings(words, BenchSettings, "paretune bench")
-    from paretune.bench import Bench, make_display, text_summary, write_reports  # need torch, a help text does not
+    from paretune import bench  # needs torch, which a help text need not wait for
 
-    bench = Bench(grid_of(settings), settings.folder, overwrite=settings.overwrite)
-    if not settings.report:
-        executor = make_executor(settings)
-        ended = bench.run(
-            executor,
-            threads=settings.threads,
-            keep_checkpoints=settings.keep_checkpoints,
-            display=make_display(settings.quiet),
-            command=shlex.join(["paretune", "bench", *words]),
-        )
-    summary = write_reports(bench)
+    bench.check_reports()
+    benchmark = bench.Bench(grid_of(settings), settings.folder, overwrite=settings.overwrite)
+    ended = settings.report or benchmark.run(
+        make_executor(settings),
+        threads=settings.threads,
+        keep_checkpoints=settings.keep_checkpoints,
+        display=bench.make_display(settings.quiet),
+        command=shlex.join(["paretune", "bench", *words]),
+    )
+    summary = bench.write_reports(benchmark)
     if not settings.quiet:
-        print(text_summary(summary, settings.folder))
-    if not settings.report and not ended:
+        print(last_words(summary, settings.folder))
+    if not ended:
         print("\nstopped; the same command goes on with the benchmark", file=sys.stderr)
         return INTERRUPTED
     return FAILED if summary.failures else DONE
+
+
+def last_words(summary: Summary, folder: Path) -> str:
+    """Return the ranking, the cells that failed, and where everything is."""
+    rows = [
+        (
+            f"{arm.weighting}/{arm.preference}",
+            f"{arm.score.value:.3f}",
+            arm.verdict or "-",
+            arm.verdict_over_best or "-",
+        )
+        for arm in summary.ranking
+    ]
+    header = ("weighting/preference", "score", f"than {summary.baseline}", f"than best {summary.baseline}")
+    lines = [format_table(header, rows)] if rows else []
+    lines += [f"failed: {failure.cell}: {failure.traceback.strip().splitlines()[-1]}" for failure in summary.failures]
+    lines += [f"{summary.missing} cells have not run yet"] if summary.missing else []
+    lines += ["", *(f"{name:<9} {folder / file}" for name, file in OUTPUTS.items())]
+    return "\n".join(lines)
 
 
 def grid_of(settings: BenchSettings) -> Grid:
@@ -150,10 +172,10 @@ def make_executor(settings: BenchSettings) -> Executor:
     if settings.threads < 1:
         raise ValueError(f"threads: must be at least 1, got {settings.threads}")
     if settings.ray is not None:
-        from paretune.bench.ray_cluster import RayCluster
+        from paretune.bench import RayCluster
 
         return RayCluster(settings.ray, jobs=settings.jobs, threads=settings.threads)
-    from paretune.bench.local import LocalProcesses
+    from paretune.bench import LocalProcesses
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return LocalProcesses(max(1, cores // settings.threads) if settings.jobs is None else settings.jobs)

@@ -197,7 +197,12 @@ def test_an_unfinished_benchmark_says_so_and_shows_why_cells_failed(show: Any, b
 
 
 def test_labels_are_text_and_never_markup(show: Any, browser: Browser) -> None:  # noqa: F811
-    bad = ["fixed", "</script><script>window.bad = 1</script>", "<img src=x onerror='window.bad = 2'>", "<b>%{x}</b> &lt;"]
+    bad = [
+        "fixed",
+        "</script><script>window.bad = 1</script>",
+        "<img src=x onerror='window.bad = 2'>",
+        "<b>%{x}</b> &lt;",
+    ]
     show(weightings=bad, preferences=("<i>a</i>", "b"), name="</title><script>window.bad = 3</script> $style", seeds=1)
     assert browser.run("return document.title") == "</title><script>window.bad = 3</script> $style"
     assert browser.texts("#ranking tbody th")[2] == f"{bad[1]} · <i>a</i>"
