@@ -20,7 +20,9 @@ def test_common_steps_are_within_what_all_seeds_cover() -> None:
 
 def test_values_lie_on_straight_lines_between_the_steps_that_a_seed_has() -> None:
     common = np.array([0.0, 2.0, 4.0])
-    values = on_common_steps(common, [[0, 4], [0, 2, 4], []], [[[0.0, 1.0], [4.0, 1.0]], [[1.0, 0], [5.0, 0], [3.0, 0]], []])
+    values = on_common_steps(
+        common, [[0, 4], [0, 2, 4], []], [[[0.0, 1.0], [4.0, 1.0]], [[1.0, 0], [5.0, 0], [3.0, 0]], []]
+    )
     assert values.tolist() == [[[0, 1], [2, 1], [4, 1]], [[1, 0], [5, 0], [3, 0]]]
 
 
