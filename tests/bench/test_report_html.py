@@ -10,6 +10,8 @@ import pytest
 pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
 
 from paretune.bench.report_html import html
+from paretune.bench.summarise import summarise
+from paretune.bench.summary import Interval
 
 from .browser import Browser
 from .summaries import OBJECTIVES, summary
@@ -31,8 +33,14 @@ def show(browser: Browser, tmp_path: Path) -> Any:
     return open_report
 
 
-def test_all_pictures_draw_without_a_network_and_without_errors(show: Any, browser: Browser) -> None:
-    show()
+def test_the_page_of_real_statistics_draws_without_a_network_and_without_errors(
+    tmp_path: Path, browser: Browser
+) -> None:
+    invented = summary()
+    outcomes = [outcome for arm in invented.comparisons[0].arms for outcome in arm.outcomes]
+    path = tmp_path / "report.html"
+    path.write_text(html(summarise(outcomes, name="real")), encoding="utf-8")
+    browser.open(path)
     assert all(browser.traces(picture) for picture in browser.pictures())
     assert browser.run("return document.querySelectorAll('#front-space canvas').length") > 0
     requests = browser.requests()
@@ -51,14 +59,19 @@ def test_the_ranking_table_has_the_summary_s_numbers(show: Any, browser: Browser
     )
     assert len(rows) == len(made.ranking) == 4
     for place, (row, ranked) in enumerate(zip(rows, made.ranking, strict=True)):
-        name, rank, score, improvement, verdict, comparisons = (" ".join(cell.split()) for cell in row)
+        name, rank, score, over_baseline, over_best, comparisons = (" ".join(cell.split()) for cell in row)
         assert (name, rank, comparisons) == (ranked.weighting, str(place + 1), "2")
         assert score == f"{ranked.score.value:.3f} [{ranked.score.low:.3f}, {ranked.score.high:.3f}]"
-        if ranked.improvement is None:
-            assert (improvement, verdict) == (NONE, NONE)
-        else:
-            assert improvement.startswith(f"{ranked.improvement.value:.3f} [{ranked.improvement.low:.3f}, ")
-            assert verdict.endswith(ranked.verdict)
+        assert_chance(over_baseline, ranked.improvement, ranked.verdict)
+        assert_chance(over_best, ranked.improvement_over_best, ranked.verdict_over_best)
+
+
+def assert_chance(cell: str, probability: Interval | None, verdict: str) -> None:
+    if probability is None:
+        assert cell == NONE
+    else:
+        assert cell.startswith(f"{probability.value:.3f} [{probability.low:.3f}, {probability.high:.3f}] ")
+        assert cell.endswith(f" {verdict}")
 
 
 def test_a_strategy_that_is_switched_off_leaves_every_picture_and_table(show: Any, browser: Browser) -> None:
