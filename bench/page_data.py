@@ -44,7 +44,12 @@ def overview(summary: Summary) -> dict[str, Any]:
         "baseline": summary.baseline,
         "main": summary.main,
         "measures": {
-            name: {"label": measure.label, "explanation": measure.explanation, "larger": measure.larger_is_better}
+            name: {
+                "label": measure.label,
+                "explanation": measure.explanation,
+                "larger": measure.larger_is_better,
+                "kind": measure.kind,
+            }
             for name, measure in MEASURES.items()
         },
         "missing": summary.missing,
@@ -80,6 +85,7 @@ def _arm(arm: Arm, names: Sequence[ArmName]) -> dict[str, Any]:
         "baseline": {name: _rival(rival, names) for name, rival in arm.against_baseline.items()},
         "best": {name: _rival(rival, names) for name, rival in arm.against_best_fixed.items()},
         "cost": {name: short(ratio) for name, ratio in arm.extra_cost.items()},
+        "reached": arm.reached,
         "fronts": [[_point(point) for point in outcome.front] for outcome in outcomes],
         "finals": [_point(outcome.final) for outcome in outcomes],
         "training": _training(outcomes),
@@ -132,8 +138,8 @@ def _ranked(ranked: Ranked, names: Sequence[ArmName]) -> dict[str, Any]:
     return {
         "arm": names.index((ranked.weighting, ranked.preference)),
         "score": _interval(ranked.score),
-        "improvement": None if ranked.improvement is None else _interval(ranked.improvement),
-        "verdict": ranked.verdict,
+        "baseline": _chance(ranked.improvement, ranked.verdict),
+        "best": _chance(ranked.improvement_over_best, ranked.verdict_over_best),
         "comparisons": ranked.comparisons,
     }
 
@@ -143,12 +149,18 @@ def _rival(rival: Rival, names: Sequence[ArmName]) -> dict[str, Any]:
     known = (weighting, preference) in names
     return {
         "arm": names.index((weighting, preference)) if known else None,
-        "probability": _interval(rival.probability),
-        "verdict": rival.verdict,
+        **(_chance(rival.probability, rival.verdict) or {}),
     }
 
 
+def _chance(probability: Interval | None, verdict: str) -> dict[str, Any] | None:
+    return None if probability is None else {"probability": _interval(probability), "verdict": verdict}
+
+
 def _interval(interval: Interval) -> list[float | int | str | None]:
+    """Return value and ends; the ends are None where a single run says nothing about them."""
+    if interval.low == -np.inf:
+        return [short(interval.value), None, None]
     return [short(interval.value), short(interval.low), short(interval.high)]
 
 

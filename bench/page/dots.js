@@ -23,7 +23,7 @@ function dotPlot(title, entries, { middle = null, range = null } = {}) {
 
 function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] }, y, title) {
   const { colour, symbol } = look(arm);
-  const text = `<b>${plain(armName(arm))}</b><br>${plain(title)}: ${number(estimate)}<br>95 %: ${number(low)} to ${number(high)}`;
+  const text = `<b>${plain(armName(arm))}</b><br>${plain(title)}: ${number(estimate)}<br>${spread(low, high)}`;
   const dots = {
     type: "scatter",
     mode: "markers",
@@ -58,6 +58,10 @@ function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] },
   return runs.length ? [behind, dots] : [dots];
 }
 
+function spread(low, high) {
+  return low === null ? "one run" : `95 %: ${number(low)} to ${number(high)}`;
+}
+
 // Whether there is a number to draw; what a run never reached is in words.
 function finite(value) {
   return typeof value === "number";
@@ -76,13 +80,16 @@ const CHANCE = { middle: 0.5, range: [-0.04, 1.04] };
 
 function rankingPictures() {
   const height = dotHeight(OVERVIEW.ranking.length);
-  const entries = (part) => OVERVIEW.ranking.map((ranked) => ({ arm: ranked.arm, value: ranked[part] }));
+  const entries = (part) => OVERVIEW.ranking.map((ranked) => ({ arm: ranked.arm, value: part(ranked) }));
   return [
     picture("ranking-score", "Scores with 95 % intervals; the table above has the numbers", height, () =>
-      dotPlot("Score", entries("score")),
+      dotPlot("Score", entries((ranked) => ranked.score)),
     ),
-    picture("ranking-improvement", "Probabilities of improvement; the table above has the numbers", height, () =>
-      dotPlot("P(better than baseline)", entries("improvement"), CHANCE),
+    picture("ranking-baseline", "Probabilities of improvement over the baseline", height, () =>
+      dotPlot(BASELINE_CHANCE, entries((ranked) => ranked.baseline?.probability), CHANCE),
+    ),
+    picture("ranking-best", "Probabilities of improvement over the best fixed arm", height, () =>
+      dotPlot(BEST_CHANCE, entries((ranked) => ranked.best?.probability), CHANCE),
     ),
   ];
 }
@@ -97,13 +104,16 @@ function measurePictures() {
       value: measures[chosen.measure],
       runs: runs[chosen.measure] ?? [],
     }));
-  const rivals = () => arms.map(({ arm, baseline }) => ({ arm, value: baseline[chosen.measure]?.probability }));
+  const rivals = (part) => arms.map((arm) => ({ arm: arm.arm, value: arm[part][chosen.measure]?.probability }));
   return [
     picture("measure-dots", "The chosen measure of every strategy, with intervals and single runs", height, () =>
       dotPlot(capital(measureName(chosen.measure)), measured()),
     ),
-    picture("improvement-dots", "Probabilities of improvement by the chosen measure", height, () =>
-      dotPlot("P(better than baseline)", rivals(), CHANCE),
+    picture("baseline-dots", "Probabilities of improvement over the baseline by the chosen measure", height, () =>
+      dotPlot(BASELINE_CHANCE, rivals("baseline"), CHANCE),
+    ),
+    picture("best-dots", "Probabilities of improvement over the best fixed arm by the chosen measure", height, () =>
+      dotPlot(BEST_CHANCE, rivals("best"), CHANCE),
     ),
   ];
 }

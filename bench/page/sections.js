@@ -42,10 +42,15 @@ function rankingSection() {
   if (!OVERVIEW.ranking.length) {
     return section("ranking-section", "Ranking", element("p", { id: "nothing" }, "No cell has finished yet."));
   }
-  const lead = `The score of a run is its share of the hypervolume that can be had in its comparison: of the exact front
-    where that is known, else of all runs' fronts together. Shown is the interquartile mean over comparisons and seeds
-    with its 95 % bootstrap interval, and the probability that a run does better than one of the baseline
-    “${OVERVIEW.baseline}” with the same preference.`;
+  const score =
+    OVERVIEW.measures[OVERVIEW.main]?.kind === "volume"
+      ? `its share of the hypervolume that can be had in its comparison: of the exact front where that is known, else of
+        all runs' fronts together`
+      : "0 for the worst and 1 for the best run of its comparison";
+  const lead = `The score of a run is ${score}. Shown are the interquartile mean over comparisons and seeds with its 95 %
+    bootstrap interval, and the probability that a run does better than one of the baseline “${OVERVIEW.baseline}” with
+    the same preference, or than one of the fixed arm that turned out best, with the verdict that follows from its
+    interval.`;
   return section(
     "ranking-section",
     "Ranking",

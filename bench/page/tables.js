@@ -1,13 +1,17 @@
 // Tables: the ranking and, for the chosen comparison, measures, rivals and extra cost.
 
+function nothing() {
+  return element("span", { class: "none" }, "–");
+}
+
 function interval(value) {
-  if (!value) return element("span", { class: "none" }, "–");
+  if (!value) return nothing();
   return element(
     "span",
     { class: "estimate" },
     element("b", {}, number(value[0])),
     " ",
-    element("small", {}, `[${number(value[1])}, ${number(value[2])}]`),
+    element("small", {}, value[1] === null ? "one run" : `[${number(value[1])}, ${number(value[2])}]`),
   );
 }
 
@@ -15,6 +19,13 @@ function verdict(words) {
   const kind = ["better", "worse"].includes(words) ? words : "open";
   const sign = { better: "▲ ", worse: "▼ ", open: "" }[kind];
   return element("span", { class: `verdict ${kind}` }, element("span", { "aria-hidden": "true" }, sign), words);
+}
+
+// A probability of improvement with its verdict, and the rival's name where that is not told by the heading.
+function chance(rival, named = false) {
+  if (!rival) return nothing();
+  const name = named ? element("span", { class: "rival" }, `over ${armName(rival.arm)}`) : null;
+  return element("span", { class: "chance" }, interval(rival.probability), verdict(rival.verdict), name);
 }
 
 function armHeading(index) {
@@ -52,6 +63,9 @@ function hiddenNote(arms) {
   return hidden ? element("p", { class: "note" }, `${capital(plural(hidden, "row"))} hidden by your choice.`) : null;
 }
 
+const BASELINE_CHANCE = "P(better than baseline)";
+const BEST_CHANCE = "P(better than best fixed)";
+
 function rankingTable() {
   const several = OVERVIEW.comparisons.length > 1;
   const rows = OVERVIEW.ranking.map((ranked, place) => [
@@ -59,12 +73,12 @@ function rankingTable() {
     [
       String(place + 1),
       interval(ranked.score),
-      interval(ranked.improvement),
-      ranked.verdict ? verdict(ranked.verdict) : element("span", { class: "none" }, "–"),
+      chance(ranked.baseline),
+      chance(ranked.best),
       ...(several ? [String(ranked.comparisons)] : []),
     ],
   ]);
-  const headings = ["Strategy", "Rank", "Score", "P(better than baseline)", "Verdict"];
+  const headings = ["Strategy", "Rank", "Score", BASELINE_CHANCE, BEST_CHANCE];
   if (several) headings.push("Comparisons");
   return [
     table("ranking", `Ranking by ${measureName(OVERVIEW.main)}`, headings, rows),
@@ -85,34 +99,27 @@ function measureHeading(name) {
 function measuresTable() {
   const { arms } = comparison();
   const measures = namesIn(arms, "measures");
+  const raced = arms.some((arm) => arm.reached !== null);
   const rows = arms.map((arm) => [
     arm.arm,
-    [String(arm.seeds.length), ...measures.map((measure) => interval(arm.measures[measure]))],
+    [
+      String(arm.seeds.length),
+      ...measures.map((measure) => interval(arm.measures[measure])),
+      ...(raced ? [arm.reached === null ? "–" : `${arm.reached} of ${arm.seeds.length}`] : []),
+    ],
   ]);
   const headings = ["Strategy", "Seeds", ...measures.map(measureHeading)];
+  if (raced) headings.push("Runs that reached the baseline");
   return [table("measures", "Measures", headings, rows), hiddenNote(arms.map((arm) => arm.arm))];
-}
-
-function rivalCells(rival, named) {
-  if (!rival) return [...(named ? [element("span", { class: "none" }, "–")] : []), "–", "–"];
-  const name = named ? [element("span", {}, armName(rival.arm))] : [];
-  return [...name, interval(rival.probability), verdict(rival.verdict)];
 }
 
 function rivalsTable() {
   const { arms } = comparison();
   const rows = arms.map((arm) => [
     arm.arm,
-    [...rivalCells(arm.baseline[chosen.measure], false), ...rivalCells(arm.best[chosen.measure], true)],
+    [chance(arm.baseline[chosen.measure]), chance(arm.best[chosen.measure], true)],
   ]);
-  const headings = [
-    "Strategy",
-    "P(better than baseline)",
-    "Verdict",
-    "Best fixed weighting",
-    "P(better than best fixed)",
-    "Verdict",
-  ];
+  const headings = ["Strategy", BASELINE_CHANCE, BEST_CHANCE];
   return [table("rivals", `Probability of improvement by ${measureName(chosen.measure)}`, headings, rows)];
 }
 

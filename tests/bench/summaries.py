@@ -65,6 +65,8 @@ def _ranked(arm: tuple[str, str], place: int, comparisons: int) -> Ranked:
         score=Interval(value, value - 0.0213, value + 0.0187),
         improvement=None if baseline else _probability(place),
         verdict="" if baseline else _verdict(place),
+        improvement_over_best=None if baseline else _probability(place + 2),
+        verdict_over_best="" if baseline else _verdict(place + 2),
         comparisons=comparisons,
     )
 
@@ -93,6 +95,7 @@ def _arm(env: str, agent: str, arm: tuple[str, str], place: int, seeds: int, obj
         measures={name: Interval(value, value - 0.02, value + 0.03) for name, value in values.items()},
         against_baseline={} if baseline else rivals,
         against_best_fixed={} if baseline else rivals,
+        reached=None if baseline else seeds - 1,
         extra_cost={} if baseline else {"seconds": 1 + 0.1 * place, "tokens": 1.0, "seconds/gram": 2.5},
     )
 

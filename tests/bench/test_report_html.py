@@ -10,13 +10,17 @@ import pytest
 pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
 
 from paretune.bench.report_html import html
+from paretune.bench.summarise import summarise
+from paretune.bench.summary import Interval
 
-from .browser import Browser, browser  # noqa: F401  # a fixture
+from .browser import Browser
 from .summaries import OBJECTIVES, summary
+
+NONE = "\N{EN DASH}"
 
 
 @pytest.fixture
-def show(browser: Browser, tmp_path: Path) -> Any:  # noqa: F811
+def show(browser: Browser, tmp_path: Path) -> Any:
     """Open the report of a summary in the browser."""
 
     def open_report(width: int = 1280, **arguments: Any) -> Any:
@@ -29,8 +33,14 @@ def show(browser: Browser, tmp_path: Path) -> Any:  # noqa: F811
     return open_report
 
 
-def test_all_pictures_draw_without_a_network_and_without_errors(show: Any, browser: Browser) -> None:  # noqa: F811
-    show()
+def test_the_page_of_real_statistics_draws_without_a_network_and_without_errors(
+    tmp_path: Path, browser: Browser
+) -> None:
+    invented = summary()
+    outcomes = [outcome for arm in invented.comparisons[0].arms for outcome in arm.outcomes]
+    path = tmp_path / "report.html"
+    path.write_text(html(summarise(outcomes, name="real")), encoding="utf-8")
+    browser.open(path)
     assert all(browser.traces(picture) for picture in browser.pictures())
     assert browser.run("return document.querySelectorAll('#front-space canvas').length") > 0
     requests = browser.requests()
@@ -42,27 +52,29 @@ def test_all_pictures_draw_without_a_network_and_without_errors(show: Any, brows
     assert not [title for title in buttons if "cloud" in title.lower() or "share" in title.lower()]
 
 
-def test_the_ranking_table_has_the_summary_s_numbers(show: Any, browser: Browser) -> None:  # noqa: F811
+def test_the_ranking_table_has_the_summary_s_numbers(show: Any, browser: Browser) -> None:
     made = show(agents=("grpo", "rloo"))
     rows = browser.run(
         "return [...document.querySelectorAll('#ranking tbody tr')].map((r) => [...r.cells].map((c) => c.innerText))"
     )
     assert len(rows) == len(made.ranking) == 4
     for place, (row, ranked) in enumerate(zip(rows, made.ranking, strict=True)):
-        name, rank, score, improvement, verdict, comparisons = (" ".join(cell.split()) for cell in row)
+        name, rank, score, over_baseline, over_best, comparisons = (" ".join(cell.split()) for cell in row)
         assert (name, rank, comparisons) == (ranked.weighting, str(place + 1), "2")
         assert score == f"{ranked.score.value:.3f} [{ranked.score.low:.3f}, {ranked.score.high:.3f}]"
-        if ranked.improvement is None:
-            assert (improvement, verdict) == ("–", "–")
-        else:
-            assert improvement.startswith(f"{ranked.improvement.value:.3f} [{ranked.improvement.low:.3f}, ")
-            assert verdict.endswith(ranked.verdict)
+        assert_chance(over_baseline, ranked.improvement, ranked.verdict)
+        assert_chance(over_best, ranked.improvement_over_best, ranked.verdict_over_best)
 
 
-def test_a_strategy_that_is_switched_off_leaves_every_picture_and_table(
-    show: Any,
-    browser: Browser,  # noqa: F811
-) -> None:
+def assert_chance(cell: str, probability: Interval | None, verdict: str) -> None:
+    if probability is None:
+        assert cell == NONE
+    else:
+        assert cell.startswith(f"{probability.value:.3f} [{probability.low:.3f}, {probability.high:.3f}] ")
+        assert cell.endswith(f" {verdict}")
+
+
+def test_a_strategy_that_is_switched_off_leaves_every_picture_and_table(show: Any, browser: Browser) -> None:
     show()
     pictures = browser.pictures()
     gone = 2
@@ -83,7 +95,7 @@ def test_a_strategy_that_is_switched_off_leaves_every_picture_and_table(
     assert {trace["meta"] for trace in browser.traces("hypervolume")} == {0, 1, 2, 3}
 
 
-def test_hovering_a_point_tells_arm_seed_step_and_values(show: Any, browser: Browser) -> None:  # noqa: F811
+def test_hovering_a_point_tells_arm_seed_step_and_values(show: Any, browser: Browser) -> None:
     from selenium.webdriver import ActionChains
     from selenium.webdriver.support.wait import WebDriverWait
 
@@ -108,7 +120,7 @@ def test_hovering_a_point_tells_arm_seed_step_and_values(show: Any, browser: Bro
     assert (where, tuple(values)) in told
 
 
-def test_another_comparison_replaces_tables_and_pictures(show: Any, browser: Browser) -> None:  # noqa: F811
+def test_another_comparison_replaces_tables_and_pictures(show: Any, browser: Browser) -> None:
     made = show(agents=("grpo", "rloo"), seeds=2)
     assert browser.texts("#comparison-section h2") == ["paretune/Arithmetic-v0 · grpo"]
     assert browser.texts("#fairness li") == []
@@ -124,10 +136,7 @@ def test_another_comparison_replaces_tables_and_pictures(show: Any, browser: Bro
     assert browser.errors() == []
 
 
-def test_lines_are_means_with_bands_or_single_seeds_over_steps_or_tokens(
-    show: Any,
-    browser: Browser,  # noqa: F811
-) -> None:
+def test_lines_are_means_with_bands_or_single_seeds_over_steps_or_tokens(show: Any, browser: Browser) -> None:
     made = show(weightings=["fixed"], seeds=3)
     curves = [outcome.curve for outcome in made.comparisons[0].arms[0].outcomes]
     band, mean = browser.traces("hypervolume")
@@ -139,16 +148,14 @@ def test_lines_are_means_with_bands_or_single_seeds_over_steps_or_tokens(
     assert browser.traces("hypervolume")[1]["x"] == [tokens + 1 for tokens in curves[0].tokens]
     browser.choose("lines", "seeds")
     (every,) = browser.traces("hypervolume")
-    assert every["y"] == pytest.approx(
-        [*curves[0].hypervolume, None, *curves[1].hypervolume, None, *curves[2].hypervolume, None], rel=1e-3, abs=1e-6
-    )
+    assert [place for place, y in enumerate(every["y"]) if y is None] == [11, 23, 35]  # gaps between the seeds
+    single = [value for curve in curves for value in curve.hypervolume]
+    assert [y for y in every["y"] if y is not None] == pytest.approx(single, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("objectives", [2, 4])
 def test_pictures_follow_the_number_of_objectives_and_show_the_exact_front(
-    show: Any,
-    browser: Browser,  # noqa: F811
-    objectives: int,
+    show: Any, browser: Browser, objectives: int
 ) -> None:
     made = show(envs=("known",), objectives=objectives, weightings=["fixed", "saw"], seeds=1)
     pictures = browser.pictures()
@@ -166,23 +173,19 @@ def test_pictures_follow_the_number_of_objectives_and_show_the_exact_front(
         assert browser.traces("front-space")[0]["type"] == "scatter3d"
 
 
-def test_25_arms_all_look_different_and_a_phone_scrolls_only_downwards(
-    show: Any,
-    browser: Browser,  # noqa: F811
-) -> None:
+def test_25_arms_all_look_different_and_a_phone_scrolls_only_downwards(show: Any, browser: Browser) -> None:
     names = ["fixed", "w" * 70, *(f"strategy_{i}" for i in range(23))]
     show(400, weightings=names, seeds=1, steps=8)
-    width = "return [document.documentElement.scrollWidth, innerWidth]"
-    assert browser.run(width) == [400, 400]
+    assert browser.run("return document.documentElement.scrollWidth") <= 400
     browser.find("#controls summary").click()
-    assert browser.run(width) == [400, 400]
+    assert browser.run("return document.documentElement.scrollWidth") <= 400
     looks = browser.run("return [...document.querySelectorAll('.arm .swatch')].map((swatch) => swatch.innerHTML)")
     assert len(set(looks)) == 25
     browser.find("#arms-leaders").click()
     assert browser.texts("#ranking tbody th") == ["fixed", "w" * 70, "strategy_0"]
 
 
-def test_an_unfinished_benchmark_says_so_and_shows_why_cells_failed(show: Any, browser: Browser) -> None:  # noqa: F811
+def test_an_unfinished_benchmark_says_so_and_shows_why_cells_failed(show: Any, browser: Browser) -> None:
     made = show(400, envs=(), weightings=(), failures=2)
     assert browser.texts("#nothing") == ["No cell has finished yet."]
     assert "2 failed · 2 not run yet" in browser.texts("#counts")[0]
@@ -192,11 +195,11 @@ def test_an_unfinished_benchmark_says_so_and_shows_why_cells_failed(show: Any, b
     browser.find(".failure summary").click()
     assert folded.text == made.failures[0].traceback.strip()
     assert browser.texts("#provenance dd") == list(made.provenance.values())
-    assert browser.run("return document.documentElement.scrollWidth") == 400
+    assert browser.run("return document.documentElement.scrollWidth") <= 400
     assert browser.errors() == []
 
 
-def test_labels_are_text_and_never_markup(show: Any, browser: Browser) -> None:  # noqa: F811
+def test_labels_are_text_and_never_markup(show: Any, browser: Browser) -> None:
     bad = [
         "fixed",
         "</script><script>window.bad = 1</script>",
@@ -213,10 +216,7 @@ def test_labels_are_text_and_never_markup(show: Any, browser: Browser) -> None: 
     assert browser.errors() == []
 
 
-def test_without_webgl_a_sentence_takes_the_place_of_the_picture_in_space(
-    show: Any,
-    browser: Browser,  # noqa: F811
-) -> None:
+def test_without_webgl_a_sentence_takes_the_place_of_the_picture_in_space(show: Any, browser: Browser) -> None:
     source = """const real = HTMLCanvasElement.prototype.getContext;
         HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
             return kind.includes("webgl") ? null : real.call(this, kind, ...more);
