@@ -53,7 +53,7 @@ def overview(summary: Summary) -> dict[str, Any]:
             for name, measure in MEASURES.items()
         },
         "missing": summary.missing,
-        "finished": sum(len(arm.outcomes) for comparison in summary.comparisons for arm in comparison.arms),
+        "finished": sum(run.runs == 1 for each in summary.comparisons for arm in each.arms for run in arm.outcomes),
         "arms": [{"weighting": weighting, "preference": preference} for weighting, preference in names],
         "comparisons": [{"env": comparison.env, "agent": comparison.agent} for comparison in summary.comparisons],
         "ranking": [_ranked(ranked, names) for ranked in summary.ranking],

@@ -1,0 +1,153 @@
+"""`paretune bench`, as a user runs it."""
+
+import json
+import sys
+
+import pytest
+
+from paretune.cli.bench import BenchSettings, grid_of
+from paretune.cli.main import main
+from paretune.cli.settings import parse_settings
+
+pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
+pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra bench")
+
+SMALL = "--steps 2 --prompts-per-step 1 --group-size 2 --eval-prompts 1 --seeds 2 --agents rloo --jobs 1".split()
+TOY = ["--envs", "paretune/TokenConvex-v0", *SMALL]
+
+
+def settings(*words):
+    return parse_settings(words, BenchSettings, "paretune bench")[0]
+
+
+def test_flags_describe_a_grid():
+    grid = grid_of(settings(*TOY, "--weightings", "fixed", "saw", "--preferences", "a=1,3", "b=equal", "--seed", "4"))
+    cells = grid.cells()
+    assert [(cell.weighting, cell.preference, cell.seed) for cell in cells[:3]] == [
+        ("fixed", "a", 4),
+        ("fixed", "a", 5),
+        ("fixed", "b", 4),
+    ]
+    assert cells[0].setup["preference"] == [0.25, 0.75]
+    assert cells[0].setup["settings"]["group_size"] == 2
+
+
+def test_a_grid_file_holds_tables_and_flags_win_over_it(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(
+        """
+        envs = [{ id = "paretune/TokenThree-v0", label = "three", options = { length = 3 }, steps = 9 }]
+        agents = ["rloo"]
+        weightings = ["fixed", { name = "lagrangian", label = "lag" }]
+        lr = 0.02
+        seeds = 3
+        [preferences]
+        even = "equal"
+        first = [2, 1, 1]
+        """
+    )
+    grid = grid_of(settings("--config", str(path), "--seeds", "1", "--agents", "grpo"))
+    cells = grid.cells()
+    assert [cell.name for cell in cells] == [
+        f"three/grpo/{weighting}/{preference}/seed-0"
+        for weighting in ("fixed", "lag")
+        for preference in ("even", "first")
+    ]
+    assert cells[0].setup["settings"]["lr"] == 0.02
+    assert cells[0].setup["steps"] == 9
+    assert cells[0].setup["env_options"] == {"length": 3}
+
+
+def test_options_of_a_strategy_may_depend_on_the_environment(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(
+        """
+        envs = [{ id = "paretune/TokenConvex-v0", weighting_options = { lag = { thresholds = [0.3, -inf] } } }]
+        agents = ["rloo"]
+        weightings = ["fixed", { name = "lagrangian", label = "lag", options = { rate = 0.1 } }, "random"]
+        """
+    )
+    cells = grid_of(settings("--config", str(path), "--seeds", "2")).cells()
+    assert cells[2].setup["weighting_options"] == {"thresholds": [0.3, None], "rate": 0.1}
+    assert [cell.setup["weighting_options"] for cell in cells[4:]] == [{"seed": 0}, {"seed": 1}]
+
+
+def test_a_benchmark_runs_reports_and_is_not_run_again(tmp_path, capsys):
+    words = ["bench", *TOY, "--weightings", "fixed", "saw", "--out", str(tmp_path / "b"), "--name", "try <this>"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "fixed/equal" in captured.out
+    assert "4/4 TokenConvex-v0/rloo/saw/equal/seed-1 finished" in captured.err
+    report = (tmp_path / "b" / "report.md").read_text()
+    assert report.startswith("# try <this>")
+    assert "paretune bench --envs paretune/TokenConvex-v0" in report
+    assert "not distinguishable at 2 seeds" in report
+    assert "<title>try &lt;this&gt;</title>" in (tmp_path / "b" / "report.html").read_text()
+
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(tmp_path / "b" / "results.parquet")
+    assert table.num_rows == 4
+    assert set(table["weighting"].to_pylist()) == {"fixed", "saw"}
+
+    cell = tmp_path / "b/cells/TokenConvex-v0/rloo/fixed/equal/seed-0/outcome.json"
+    before = cell.stat().st_mtime_ns
+    assert main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert cell.stat().st_mtime_ns == before
+    assert main([*words, "--report"]) == 0
+    assert main([*words, "--group-size", "4"]) == 2
+    assert "holds another cell" in capsys.readouterr().err
+
+
+def test_cells_that_fail_are_named_and_give_exit_code_1(tmp_path, capsys):
+    words = ["bench", *TOY, "--weightings", "fixed", "saw", "--out", str(tmp_path)]
+    broken = tmp_path / "cells/TokenConvex-v0/rloo/saw/equal/seed-1"
+    broken.mkdir(parents=True)
+    (broken / "run").write_text("in the way")
+    assert main(words) == 1
+    out = capsys.readouterr().out
+    assert "failed: TokenConvex-v0/rloo/saw/equal/seed-1: ValueError: out: " in out
+    assert "must be a folder, but a file of this name exists" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--weightings", "fixd"], "unknown weighting 'fixd'"),
+        (["--baseline", "saw"], "unknown baseline 'saw'"),
+        (["--seeds", "0"], "seeds: must be at least 1, got 0"),
+        (["--jobs", "0"], "jobs: must be at least 1, got 0"),
+        (["--threads", "0"], "threads: must be at least 1, got 0"),
+        (["--preferences", "1,2,3"], "preference: must have 2 weights"),
+        (["--config", "missing.toml"], "missing.toml"),
+    ],
+)
+def test_bad_use_is_told_before_anything_runs(tmp_path, capsys, words, message):
+    assert main(["bench", *TOY, "--out", str(tmp_path / "b"), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "b" / "cells").exists()
+
+
+def test_a_package_that_the_reports_need_is_missed_before_anything_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("paretune.bench.reports.find_spec", lambda name: None if name == "plotly" else object())
+    assert main(["bench", *TOY, "--out", str(tmp_path / "b")]) == 2
+    assert 'the reports need plotly, of the extra "bench"' in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_damaged_outcome_is_told(tmp_path, capsys):
+    words = ["bench", *TOY, "--weightings", "fixed", "--out", str(tmp_path)]
+    assert main([*words, "--quiet"]) == 0
+    path = tmp_path / "cells/TokenConvex-v0/rloo/fixed/equal/seed-0/outcome.json"
+    path.write_text(json.dumps({"env": "x"}))
+    assert main([*words, "--quiet"]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_help_needs_no_torch():
+    import subprocess
+
+    code = "import sys; from paretune.cli.main import main; code = main(['bench', '--help']); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "usage: paretune bench" in done.stdout
