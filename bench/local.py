@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from paretune.bench.cell import Work, attempt, note_error
 
@@ -32,7 +33,7 @@ class LocalProcesses:
             raise ValueError(f"jobs: must be at least 1, got {jobs}")
         self.jobs = jobs
         # A server that has imported torch once forks each process in milliseconds; Windows has to start each anew.
-        self._context = get_context("spawn" if sys.platform == "win32" else "forkserver")
+        self._context: Any = get_context("spawn" if sys.platform == "win32" else "forkserver")
         if sys.platform != "win32":
             self._context.set_forkserver_preload(["paretune.bench.cell"])
 

@@ -96,7 +96,7 @@ def agent_arguments(settings: RunSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in names}
 
 
-MAY_CHANGE = {"steps", "out", "overwrite", "resume", "config", "tracker", "quiet", "device"}
+MAY_CHANGE = {"steps", "out", "overwrite", "resume", "config", "tracker", "quiet", "device", "pictures"}
 """Settings that a resumed run may have otherwise than the run it goes on with."""
 
 

@@ -1,6 +1,7 @@
 """`paretune bench`, as a user runs it."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -12,8 +13,8 @@ from paretune.cli.settings import parse_settings
 pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
 pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra bench")
 
-SMALL = "--steps 2 --prompts-per-step 1 --group-size 2 --eval-prompts 1 --seeds 2 --agents rloo --jobs 1".split()
-TOY = ["--envs", "paretune/TokenConvex-v0", *SMALL]
+TOY = ["--envs", "paretune/TokenConvex-v0", "--agents", "rloo", "--seeds", "2", "--steps", "2", "--jobs", "1"]
+TOY += ["--prompts-per-step", "1", "--group-size", "2", "--eval-prompts", "1"]
 
 
 def settings(*words):
@@ -132,7 +133,7 @@ def test_bad_use_is_told_before_anything_runs(tmp_path, capsys, words, message):
 def test_a_package_that_the_reports_need_is_missed_before_anything_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("paretune.bench.reports.find_spec", lambda name: None if name == "plotly" else object())
     assert main(["bench", *TOY, "--out", str(tmp_path / "b")]) == 2
-    assert 'the reports need plotly, of the extra "bench"' in capsys.readouterr().err
+    assert 'the reports need plotly; install the extra "bench"' in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
 
 
@@ -146,8 +147,8 @@ def test_a_damaged_outcome_is_told(tmp_path, capsys):
 
 
 def test_help_needs_no_torch():
-    import subprocess
-
-    code = "import sys; from paretune.cli.main import main; code = main(['bench', '--help']); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from paretune.cli.main import main; main(['bench', '--help']); assert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "usage: paretune bench" in done.stdout

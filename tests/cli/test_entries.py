@@ -27,7 +27,7 @@ def test_labels_may_hold_equals_signs_and_be_missing():
 
 
 def test_what_is_neither_is_told():
-    with pytest.raises(ValueError, match="must be a name, or a table in JSON, got '{name: saw}'"):
+    with pytest.raises(ValueError, match=r"must be a name, or a table in JSON, got '\{name: saw\}'"):
         parse_entries(["{name: saw}"])
     with pytest.raises(ValueError, match="must be weights with commas between them, or equal, got 'even'"):
         parse_preferences(["even"])
