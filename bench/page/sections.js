@@ -26,6 +26,10 @@ function grid(...children) {
   return element("div", { class: "grid" }, ...children.filter(Boolean));
 }
 
+function dotGrid(...children) {
+  return element("div", { class: "grid dots" }, ...children);
+}
+
 function fields(...children) {
   return element("div", { class: "fields" }, ...children);
 }
@@ -56,7 +60,7 @@ function rankingSection() {
     "Ranking",
     element("p", { class: "lead" }, lead),
     refilled("ranking-box", rankingTable),
-    grid(...rankingPictures()),
+    dotGrid(...rankingPictures()),
   );
 }
 
@@ -97,7 +101,7 @@ function measuresPart() {
     refilled("measures-box", measuresTable),
     fields(choice("measure", "measure", "Measure in the pictures and below", options)),
     refilled("explanation", () => [element("p", { class: "note" }, explained(chosen.measure))]),
-    grid(...measurePictures()),
+    dotGrid(...measurePictures()),
     refilled("rivals-box", rivalsTable),
   );
 }
@@ -109,7 +113,12 @@ function frontsPart(objectives) {
     triple.map((objective) => spoken(objectives[objective])).join(", "),
   ]);
   const exact = comparison().exact ? " The exact front is grey." : "";
-  const lead = `Each marker is a policy that its run's validations put on the front; a ring is a run's last policy.${exact}`;
+  const { together } = comparison();
+  const lead =
+    together === 1
+      ? `Each marker is a policy that its run's validations put on the front; a ring is a run's last policy.${exact}`
+      : `Each marker is a policy that validation put on the front of ${together} runs together; a ring is the mean of
+        their last policies.${exact}`;
   return part(
     "fronts",
     "Fronts",
