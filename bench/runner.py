@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from paretune.agents.files import remove, write_json
 from paretune.agents.interrupt import stop_requests
+from paretune.agents.settings import AgentSettings
 from paretune.bench.cell import ERROR, RESULT, SETUP, Work
 from paretune.bench.display import Display, Progress, SilentDisplay
 from paretune.bench.grid import Cell, Grid
@@ -168,11 +170,17 @@ def _read_mark(path: Path) -> dict[str, Any]:
 
 def _check_setup(cell: Cell, stored: dict[str, Any], folder: Path) -> None:
     """Raise ValueError unless the cell in the folder is the grid's."""
-    wanted = json.loads(json.dumps(cell.setup))
-    for name in wanted.keys() | stored.keys():
-        if wanted.get(name) != stored.get(name):
+    wanted, found = (_flat(setup) for setup in (json.loads(json.dumps(cell.setup)), stored))
+    for name in wanted.keys() | found.keys():
+        if wanted.get(name) != found.get(name):
             raise ValueError(
-                f"out: {str(folder)!r} holds another cell {cell.name}, whose {name} is {stored.get(name)!r} and not "
+                f"out: {str(folder)!r} holds another cell {cell.name}, whose {name} is {found.get(name)!r} and not "
                 f"{wanted.get(name)!r}; replace the benchmark (overwrite), name another folder, or give the arm "
                 "another label"
             )
+
+
+def _flat(setup: dict[str, Any]) -> dict[str, Any]:
+    """Return a setup with all settings by their own names; those that it does not name have their defaults."""
+    settings = json.loads(json.dumps(asdict(AgentSettings()))) | setup["settings"]
+    return {name: value for name, value in setup.items() if name != "settings"} | settings

@@ -136,6 +136,10 @@ def test_a_folder_with_other_cells_or_other_things_is_refused(tmp_path):
     assert bench.run(LocalProcesses(1), threads=1)
     with pytest.raises(ValueError, match=r"holds another cell .*, whose steps is 2 and not 3"):
         Bench(grid(weightings=["fixed"], steps=3), tmp_path / "bench")
+    with pytest.raises(ValueError, match=r"whose lr is 0\.01 and not 0\.1"):
+        Bench(grid(weightings=["fixed"], settings=SETTINGS | {"lr": 0.1}), tmp_path / "bench")
+    same = Bench(grid(weightings=["fixed"], settings=SETTINGS | {"gamma": 1.0}), tmp_path / "bench")  # the default
+    assert len(same.outcomes()) == 1
     other = Bench(grid(weightings=["fixed"], steps=3), tmp_path / "bench", overwrite=True)
     assert other.outcomes() == []
     (tmp_path / "full").mkdir()
