@@ -3,7 +3,6 @@
 // An entry is { arm, value: [estimate, low, high] or null, runs, seeds }; `middle` draws a line where both are equal.
 function dotPlot(title, entries, { middle = null, range = null } = {}) {
   const shown = entries.filter(({ arm, value }) => value && !chosen.hidden.has(arm));
-  const narrow = innerWidth < 640;
   const data = shown.flatMap((entry, row) => dotTraces(entry, shown.length - 1 - row, title));
   const layout = {
     title,
@@ -11,7 +10,8 @@ function dotPlot(title, entries, { middle = null, range = null } = {}) {
     xaxis: axis("", range ? { range } : {}),
     yaxis: axis("", {
       tickvals: shown.map((_, row) => shown.length - 1 - row),
-      ticktext: shown.map(({ arm }) => plain(shortened(armName(arm), narrow ? 16 : 30))),
+      ticktext: shown.map(({ arm }) => rowLabel(arm)),
+      tickfont: { size: 11 },
       range: [-0.6, Math.max(shown.length, 1) - 0.4],
       showgrid: false,
       fixedrange: true,
@@ -19,6 +19,13 @@ function dotPlot(title, entries, { middle = null, range = null } = {}) {
     shapes: middle === null ? [] : [middleLine(middle)],
   };
   return { data, layout };
+}
+
+// Weighting and, where there are several, preference, one below the other.
+function rowLabel(arm) {
+  const { weighting, preference } = OVERVIEW.arms[arm];
+  const lines = onePreference ? [weighting] : [weighting, preference];
+  return lines.map((line) => plain(shortened(line, 20))).join("<br>");
 }
 
 function dotTraces({ arm, value: [estimate, low, high], runs = [], seeds = [] }, y, title) {
@@ -73,7 +80,7 @@ function middleLine(x) {
 }
 
 function dotHeight(count) {
-  return 84 + 30 * Math.max(count, 2);
+  return 84 + (onePreference ? 30 : 36) * Math.max(count, 2);
 }
 
 const CHANCE = { middle: 0.5, range: [-0.04, 1.04] };

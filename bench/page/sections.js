@@ -26,6 +26,10 @@ function grid(...children) {
   return element("div", { class: "grid" }, ...children.filter(Boolean));
 }
 
+function dotGrid(...children) {
+  return element("div", { class: "grid dots" }, ...children);
+}
+
 function fields(...children) {
   return element("div", { class: "fields" }, ...children);
 }
@@ -56,7 +60,7 @@ function rankingSection() {
     "Ranking",
     element("p", { class: "lead" }, lead),
     refilled("ranking-box", rankingTable),
-    grid(...rankingPictures()),
+    dotGrid(...rankingPictures()),
   );
 }
 
@@ -97,7 +101,7 @@ function measuresPart() {
     refilled("measures-box", measuresTable),
     fields(choice("measure", "measure", "Measure in the pictures and below", options)),
     refilled("explanation", () => [element("p", { class: "note" }, explained(chosen.measure))]),
-    grid(...measurePictures()),
+    dotGrid(...measurePictures()),
     refilled("rivals-box", rivalsTable),
   );
 }

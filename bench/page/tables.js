@@ -109,7 +109,7 @@ function measuresTable() {
     ],
   ]);
   const headings = ["Strategy", "Seeds", ...measures.map(measureHeading)];
-  if (raced) headings.push("Runs that reached the baseline");
+  if (raced) headings.push("Reached baseline");
   return [table("measures", "Measures", headings, rows), hiddenNote(arms.map((arm) => arm.arm))];
 }
 
