@@ -39,6 +39,8 @@ def arm_names(summary: Summary) -> list[ArmName]:
 def overview(summary: Summary) -> dict[str, Any]:
     """Return what the page shows whichever comparison is chosen."""
     names = arm_names(summary)
+    arms = [arm for comparison in summary.comparisons for arm in comparison.arms]
+    single = [outcome for arm in arms for outcome in arm.outcomes if outcome.runs == 1]
     return {
         "name": summary.name,
         "baseline": summary.baseline,
@@ -53,7 +55,9 @@ def overview(summary: Summary) -> dict[str, Any]:
             for name, measure in MEASURES.items()
         },
         "missing": summary.missing,
-        "finished": sum(run.runs == 1 for each in summary.comparisons for arm in each.arms for run in arm.outcomes),
+        "finished": len(single),
+        "weightings": len({outcome.weighting for outcome in single}),
+        "preferences": len({outcome.preference for outcome in single}),
         "arms": [{"weighting": weighting, "preference": preference} for weighting, preference in names],
         "comparisons": [{"env": comparison.env, "agent": comparison.agent} for comparison in summary.comparisons],
         "ranking": [_ranked(ranked, names) for ranked in summary.ranking],
@@ -69,6 +73,7 @@ def details(comparison: Comparison, names: Sequence[ArmName]) -> dict[str, Any]:
     return {
         "objectives": comparison.objectives,
         "reference": rounded(outcomes[0].reference) if outcomes else None,
+        "together": max((outcome.runs for outcome in outcomes), default=1),
         "exact": None if exact is None else rounded(_thinned_front(exact)),
         "differences": comparison.differences,
         "arms": [_arm(arm, names) for arm in comparison.arms],

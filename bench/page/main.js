@@ -20,9 +20,7 @@ function chooseComparison(value) {
 }
 
 function counts() {
-  const { finished, missing, failures, comparisons, arms } = OVERVIEW;
-  const weightings = new Set(arms.map((arm) => arm.weighting)).size;
-  const preferences = new Set(arms.map((arm) => arm.preference)).size;
+  const { finished, weightings, preferences, missing, failures, comparisons } = OVERVIEW;
   const parts = [
     plural(comparisons.length, "comparison"),
     weightings === 1 ? "1 strategy" : `${weightings} strategies`,

@@ -113,7 +113,12 @@ function frontsPart(objectives) {
     triple.map((objective) => spoken(objectives[objective])).join(", "),
   ]);
   const exact = comparison().exact ? " The exact front is grey." : "";
-  const lead = `Each marker is a policy that its run's validations put on the front; a ring is a run's last policy.${exact}`;
+  const { together } = comparison();
+  const lead =
+    together === 1
+      ? `Each marker is a policy that its run's validations put on the front; a ring is a run's last policy.${exact}`
+      : `Each marker is a policy that validation put on the front of ${together} runs together; a ring is the mean of
+        their last policies.${exact}`;
   return part(
     "fronts",
     "Fronts",

@@ -7,6 +7,8 @@ import pytest
 
 from paretune.bench.page_data import arm_names, details, overview
 from paretune.bench.page_lines import band, common_steps, on_common_steps, rounded, short, thinned
+from paretune.bench.pooled import whole_sweeps
+from paretune.bench.summarise import summarise
 
 from .summaries import summary
 
@@ -66,3 +68,15 @@ def test_arms_are_numbered_by_the_ranking() -> None:
     told = json.loads(json.dumps(overview(made), allow_nan=False))
     assert [ranked["arm"] for ranked in told["ranking"]] == list(range(8))
     assert told["finished"] == 8
+
+
+def test_runs_that_are_judged_together_are_counted_once() -> None:
+    single = [
+        outcome for arm in summary(preferences=("a", "b"), seeds=2).comparisons[0].arms for outcome in arm.outcomes
+    ]
+    for outcome in single:
+        outcome.cost["peak_memory_mb"] = 100.0
+    made = summarise(single + whole_sweeps(single), name="sweeps")
+    told = overview(made)
+    assert (told["finished"], told["weightings"], told["preferences"]) == (16, 4, 2)
+    assert [details(comparison, arm_names(made))["together"] for comparison in made.comparisons] == [1, 2]
