@@ -20,6 +20,7 @@ from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference, resolve_preference
 from paretune.weighting.lagrangian import LagrangianWeighting
 from paretune.weighting.modifiers import ModifiedWeighting
+from paretune.weighting.rays import RaySweepWeighting
 from paretune.weighting.sa_mrpo import SAMRPOWeighting
 from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
@@ -42,6 +43,7 @@ __all__ = [
     "ParetoArchive",
     "Preference",
     "RandomWeighting",
+    "RaySweepWeighting",
     "SAMRPOWeighting",
     "SAWWeighting",
     "ScheduleWeighting",

@@ -20,6 +20,7 @@ from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference
 from paretune.weighting.lagrangian import LagrangianWeighting
 from paretune.weighting.modifiers import ModifiedWeighting, modifier_names
+from paretune.weighting.rays import RaySweepWeighting
 from paretune.weighting.sa_mrpo import SAMRPOWeighting
 from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
@@ -30,6 +31,7 @@ STRATEGIES: list[type[Weighting]] = [
     HypervolumeWeighting,
     GradientWeighting,
     HypervolumeGradientWeighting,
+    RaySweepWeighting,
     TchebycheffWeighting,
     LagrangianWeighting,
     SAWWeighting,

@@ -26,6 +26,8 @@ CASES = {
     "gradient": lambda k: {"prior": 0.1},
     "hypervolume-gradient": lambda k: {"reference": ramp(k, -0.1), "floor": 0.01},
     "hypervolume-gradient, gram": lambda k: {"form": "gram"},
+    "rays": lambda k: {"reference": ramp(k, -0.1), "every": 2},
+    "rays, one": lambda k: {"every": 1000, "source": "validation"},
     "tchebycheff": lambda k: {"ideal": ramp(k, 1.0)},
     "tchebycheff, unbounded": lambda k: {"margin": 0.1, "source": "validation"},
     "lagrangian": lambda k: {"thresholds": [0.6, *ramp(k - 1, 0.4)]},
@@ -89,8 +91,9 @@ def test_every_strategy_has_a_case():
 
 @pytest.mark.parametrize(
     "case",
-    # The draws of "random" are not exchanged; solvers reach the same weights up to their tolerances (test_gramian).
-    [case for case in CASES if case not in ("random", *(strategy.name for strategy in AGGREGATORS))],
+    # The draws of "random" and the rays of "rays" are not exchanged; solvers reach the same weights up to their
+    # tolerances (test_gramian).
+    [case for case in CASES if case not in ("random", "rays", *(strategy.name for strategy in AGGREGATORS))],
 )
 @given(seed=seeds, k=st.integers(1, 5))
 def test_permuting_objectives_permutes_weights(case, seed, k):
