@@ -21,6 +21,7 @@ from paretune.weighting.inputs import Preference, resolve_preference
 from paretune.weighting.lagrangian import LagrangianWeighting
 from paretune.weighting.modifiers import ModifiedWeighting
 from paretune.weighting.rays import RaySweepWeighting
+from paretune.weighting.rays_hypervolume import RaysHypervolumeWeighting
 from paretune.weighting.sa_mrpo import SAMRPOWeighting
 from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
@@ -44,6 +45,7 @@ __all__ = [
     "Preference",
     "RandomWeighting",
     "RaySweepWeighting",
+    "RaysHypervolumeWeighting",
     "SAMRPOWeighting",
     "SAWWeighting",
     "ScheduleWeighting",

@@ -21,6 +21,7 @@ from paretune.weighting.inputs import Preference
 from paretune.weighting.lagrangian import LagrangianWeighting
 from paretune.weighting.modifiers import ModifiedWeighting, modifier_names
 from paretune.weighting.rays import RaySweepWeighting
+from paretune.weighting.rays_hypervolume import RaysHypervolumeWeighting
 from paretune.weighting.sa_mrpo import SAMRPOWeighting
 from paretune.weighting.saw import SAWWeighting
 from paretune.weighting.schedule import ScheduleWeighting
@@ -32,6 +33,7 @@ STRATEGIES: list[type[Weighting]] = [
     GradientWeighting,
     HypervolumeGradientWeighting,
     RaySweepWeighting,
+    RaysHypervolumeWeighting,
     TchebycheffWeighting,
     LagrangianWeighting,
     SAWWeighting,
