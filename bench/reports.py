@@ -12,8 +12,9 @@ from paretune.bench.results import write_results
 from paretune.bench.runner import Bench
 from paretune.bench.summarise import summarise
 from paretune.bench.summary import Summary
+from paretune.bench.verdict_picture import draw_verdicts
 
-RESULTS, MARKDOWN, HTML = "results.parquet", "report.md", "report.html"
+RESULTS, MARKDOWN, HTML, PICTURE = "results.parquet", "report.md", "report.html", "verdicts.png"
 """Names of the files."""
 
 
@@ -52,4 +53,6 @@ def write_reports(bench: Bench) -> Summary:
     for name, text in ((MARKDOWN, markdown(summary)), (HTML, html(summary))):
         with atomic_path(bench.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    if summary.ranking:
+        draw_verdicts(bench.folder / PICTURE, summary)
     return summary

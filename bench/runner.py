@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
 
 from paretune.agents.files import remove, write_json
 from paretune.agents.interrupt import stop_requests
@@ -61,9 +64,10 @@ class Bench:
         self.cells = grid.cells()
         self._check_folder(overwrite)
         grid.check()
-        if overwrite:
-            remove(self.folder / "cells")
-            remove(self.folder / MARK)
+        if overwrite and self.folder.exists():
+            with self._lock():
+                remove(self.folder / "cells")
+                remove(self.folder / MARK)
 
     def run(
         self,
@@ -87,14 +91,22 @@ class Bench:
 
         Returns:
             Whether all cells have ended, finished or failed; False after a signal.
+
+        Raises:
+            ValueError: If another process is running this benchmark.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            return self._run(executor, threads, keep_checkpoints, display or SilentDisplay(), command)
+
+    def _run(
+        self, executor: Executor, threads: int | None, keep_checkpoints: bool, display: Display, command: str
+    ) -> bool:
         self._note_where_results_come_from(command)
         work = self.work(threads, keep_checkpoints)
         todo = [one for one in work if not (one.folder / RESULT).exists()]
         for one in todo:
             remove(one.folder / ERROR)
-        display = display or SilentDisplay()
         progress = Progress(work, executor.jobs)
         display.start(progress)
         try:
@@ -142,6 +154,15 @@ class Bench:
         path, source = self.folder / MARK, provenance(command)
         sources = _read_mark(path)["provenance"] if path.exists() else []
         write_json(path, {"name": self.grid.name, "provenance": [one for one in sources if one != source] + [source]})
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other processes from running the same cells."""
+        try:
+            with FileLock(self.folder / ".lock", blocking=False):
+                yield
+        except Timeout:
+            raise ValueError(f"out: another process is running the benchmark in {str(self.folder)!r}") from None
 
     def _cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.name

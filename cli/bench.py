@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from paretune.bench.runner import Executor
 
 
-OUTPUTS = {"page:": "report.html", "report:": "report.md", "results:": "results.parquet"}
+OUTPUTS = {
+    "page:": "report.html",
+    "report:": "report.md",
+    "results:": "results.parquet",
+    "picture:": "verdicts.png",
+}
 
 
 @dataclass(kw_only=True)
@@ -80,7 +85,7 @@ class BenchSettings(AgentSettings, GridSettings):
 
     All arms share policy, prompts, learning rate, clips, updates and responses; checkpoints are chosen on validation
     and measured on test data. The same command again goes on with what is not finished. Writes results.parquet,
-    report.md and report.html. Example: paretune bench --config examples/benchmarks/toy_grid.toml --jobs 2
+    report.md, report.html and verdicts.png. Example: paretune bench --config examples/benchmarks/toy_grid.toml --jobs 2
     """
 
     seed: int = 0
@@ -139,7 +144,7 @@ def last_words(summary: Summary, folder: Path) -> str:
     lines = [format_table(header, rows)] if rows else []
     lines += [f"failed: {failure.cell}: {failure.traceback.strip().splitlines()[-1]}" for failure in summary.failures]
     lines += [f"{summary.missing} cells have not run yet"] if summary.missing else []
-    lines += ["", *(f"{name:<9} {folder / file}" for name, file in OUTPUTS.items())]
+    lines += ["", *(f"{name:<9} {folder / file}" for name, file in OUTPUTS.items() if (folder / file).exists())]
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ import textwrap
 import time
 
 import pytest
+from filelock import FileLock
 
 from paretune.bench.cell import ERROR, RESULT, RUN
 from paretune.bench.display import LineDisplay, Progress, status_table
@@ -150,6 +151,14 @@ def test_a_folder_with_other_cells_or_other_things_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must be a folder, but a file"):
         Bench(grid(), tmp_path / "full" / "thesis.txt")
     assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+
+
+def test_two_processes_do_not_run_the_same_benchmark(tmp_path):
+    bench = Bench(grid(weightings=["fixed"]), tmp_path)
+    with FileLock(tmp_path / ".lock"), pytest.raises(ValueError, match="another process is running the benchmark in"):
+        bench.run(LocalProcesses(1))
+    assert bench.outcomes() == []
+    assert bench.run(LocalProcesses(1), threads=1)
 
 
 def test_nothing_is_written_before_the_grid_is_checked(tmp_path):
