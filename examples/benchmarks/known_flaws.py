@@ -24,11 +24,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
+
+from paretune.envs import make_env
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from known_flaws_runs import ARMS, SHARED, train_cell  # noqa: E402
+import known_flaws_replays as replays  # noqa: E402
+from known_flaws_picture import draw  # noqa: E402
+from known_flaws_report import page  # noqa: E402
+from known_flaws_runs import ARMS, ENVIRONMENT, SHARED, train_cell  # noqa: E402
+from known_flaws_verdicts import GUIDED, MEASURES, MULTIPLIED, UNFAIR, compare, verdicts  # noqa: E402
+
+PAPER_TOKENS = 2048
+Cells = dict[tuple[str, int], dict[str, Any]]
 
 
 @dataclass(kw_only=True)
@@ -71,10 +81,97 @@ def run_all(settings: Settings) -> list[dict[str, Any]]:
         return [job.result() for job in jobs]
 
 
+def measure(results: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+    """Return what the three experiments say of the cells' results."""
+    cells = {(r["arm"], r["seed"]): r for r in results}
+    arrays = {key: load_arrays(settings.runs / r["arrays"]) for key, r in cells.items()}
+    seeds = range(settings.seeds)
+    fixed = [arrays["fixed", seed] for seed in seeds]
+    every = settings.eval_every * settings.minibatches
+    gradients = [replays.gradient_replay(fixed[seed], arrays[GUIDED, seed]["scales"], seed, every) for seed in seeds]
+    norms = np.concatenate([one["norms"] for one in fixed])
+    allowance = make_env(ENVIRONMENT).unwrapped.max_tokens
+    units = {"in [0, 1]": 1, f"tokens left of {allowance}": allowance, f"tokens left of {PAPER_TOKENS}": PAPER_TOKENS}
+    return {
+        "advantages": replays.advantages_under_multipliers([batch for one in fixed for batch in one["rewards"]]),
+        "divergence": divergences(cells, arrays, seeds),
+        "gradients": [row for rows in gradients for row in rows],
+        "norms": {
+            "median": float(np.median(norms)),
+            "largest": float(norms.max()),
+            "limit": replays.NORM_LIMIT,
+            "clipped": float((norms > replays.NORM_LIMIT).mean()),
+        },
+        "saturation": replays.saturation([cells["fixed", seed]["performances"] for seed in seeds], units),
+        "comparisons": comparisons(cells, seeds),
+        "levels": {m: float(np.mean([figure(cells["fixed", seed], m) for seed in seeds])) for m in MEASURES},
+        "clip_fractions": {
+            arm: float(np.mean([arrays[arm, seed]["clip_fractions"] for seed in seeds])) for arm in ("fixed", *UNFAIR)
+        },
+    }
+
+
+def divergences(cells: Cells, arrays: dict[tuple[str, int], replays.Arrays], seeds: range) -> list[dict[str, Any]]:
+    """Return how far each run of the arms of experiment 1 is from the fixed one, and fixed ones from each other."""
+    pairs = [((arm, seed), ("fixed", seed)) for arm in MULTIPLIED for seed in seeds]
+    rows = [replays.divergence(cells[a], arrays[a], cells[b], arrays[b]) for a, b in pairs]
+    for seed in seeds[1:]:
+        a, b = ("fixed", seed), ("fixed", seed - 1)
+        rows.append(replays.divergence(cells[a], arrays[a], cells[b], arrays[b]) | {"arm": "fixed, another seed"})
+    return rows
+
+
+def figure(result: dict[str, Any], measure: str) -> float:
+    """Return one of MEASURES of a cell."""
+    if measure == "test":
+        return float(np.prod(result["test"]))
+    return float(result["hypervolumes"][-1] if measure == "final" else np.mean(result["hypervolumes"][1:]))
+
+
+def comparisons(cells: Cells, seeds: range) -> list[dict[str, Any]]:
+    """Return each arm's differences from the fixed one with the same seed, by measure."""
+    return [
+        {"measure": m, "arm": arm}
+        | compare([figure(cells[arm, seed], m) - figure(cells["fixed", seed], m) for seed in seeds])
+        for m, arm in itertools.product(MEASURES, [arm for arm in ARMS if arm != "fixed"])
+    ]
+
+
+def load_arrays(path: Path) -> replays.Arrays:
+    """Return the arrays of a file."""
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
 def main(settings: Settings) -> None:
     """Run all cells, make the three experiments of them, and write results, page and picture."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     results = run_all(settings)
+    record = {
+        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()},
+        "shared": SHARED,
+        "arms": {name: asdict(arm) for name, arm in ARMS.items()},
+        "machine": f"{os.cpu_count()} CPU cores ({platform.machine()})",
+        "seconds": float(np.median([result["seconds"] for result in results])),
+        "results": results,
+        **measure(results, settings),
+    }
+    record["verdicts"] = verdicts(record)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / "known_flaws.json").write_text(json.dumps(rounded(record), indent=1) + "\n")
+    text = page(record)
+    (settings.out / "known_flaws.md").write_text(text)
+    draw(record).savefig(settings.out / "known_flaws.png", dpi=130)
+    print(text)
+
+
+def rounded(value: Any) -> Any:
+    """Return nested results with numbers of six digits, which is all that a file needs."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

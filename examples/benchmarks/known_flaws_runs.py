@@ -21,6 +21,7 @@ from paretune.agents.agent import Agent
 from paretune.weighting import FixedWeighting, ParetoArchive, Weighting, make_weighting
 from paretune.weighting.base import Weights
 
+ENVIRONMENT = "paretune/Arithmetic-v0"
 COORDINATES = 10_000
 
 
@@ -90,7 +91,11 @@ class Watch:
         number = sum(parameter.numel() for parameter in self._trained)
         self._chosen = np.sort(np.random.default_rng(0).permutation(number)[:COORDINATES])
         self.parameters = [self._flat(self._trained)[self._chosen]]
-        self._weighting, self._update, self._on_rewards = agent.weighting, agent.updater.update, agent.weighting.on_rewards
+        self._weighting, self._update, self._on_rewards = (
+            agent.weighting,
+            agent.updater.update,
+            agent.weighting.on_rewards,
+        )
         agent.updater.optimizer.register_step_pre_hook(self._before_update)
         agent.updater.update = self._watched_update  # type: ignore[method-assign]
         agent.weighting.on_rewards = self._watched_rewards  # type: ignore[method-assign]
@@ -161,7 +166,7 @@ def make_agent(arm: Arm, seed: int, settings: Any) -> Agent:
     """Return the agent of an arm: GRPO on Arithmetic with the embedded model and equal preferences."""
     weighting: Weighting = Doubled(3) if arm.weighting == "doubled" else make_weighting(arm.weighting, 3, **arm.options)
     return GRPO(
-        "paretune/Arithmetic-v0",
+        ENVIRONMENT,
         "tiny-math",
         weighting,
         seed=seed,
