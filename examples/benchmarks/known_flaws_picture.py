@@ -51,7 +51,6 @@ def _draw_gradients(axes: Axes, rows: Sequence[Record]) -> None:
             label = f"{course}{', clipped to a fixed norm' if clip == 'fixed norm' else ''}"
             axes.plot(np.median(curves, axis=0), style, color=colour, label=label, linewidth=1.5)
     axes.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-    axes.set_yscale("log", base=2)
     axes.set_xlabel("update")
     axes.set_ylabel("update's length / that with multiplier 1")
     axes.set_title("1c. What AdamW leaves of a multiplier (median over seeds)", fontsize=10)
@@ -88,5 +87,5 @@ def _draw_comparisons(axes: Axes, comparisons: Sequence[Record]) -> None:
     axes.set_yticks(range(len(comparisons)), [c["arm"] for c in comparisons], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.9")
-    axes.set_xlabel("mean archive hypervolume over the validations, minus that of fixed (95 % t interval)")
-    axes.set_title("3. Other weights (blue), and the same weights under other settings (orange)", fontsize=10)
+    axes.set_xlabel("mean archive hypervolume, minus that of fixed (95 % t interval)")
+    axes.set_title("3. Other weights (blue), other settings (orange)", fontsize=10)

@@ -22,12 +22,13 @@ def page(record: Record) -> str:
     lines = [
         "# Three known flaws, as experiments",
         "",
-        f"`python examples/benchmarks/known_flaws.py --steps {s['steps']} --seeds {s['seeds']}`, {record['machine']}, "
-        f"one thread per run. GRPO, `tiny-math`, `paretune/Arithmetic-v0`, equal preference, seeds 0 to "
+        f"`python examples/benchmarks/known_flaws.py --seeds {s['seeds']} --control-seeds {s['control_seeds']}`, "
+        f"{record['machine']}, one thread per run. GRPO, `tiny-math`, `paretune/Arithmetic-v0`, equal preference, seeds 0 to "
         f"{s['seeds'] - 1}; {s['steps']} steps of {s['prompts_per_step']} prompts x {s['group_size']} responses in "
         f"{s['minibatches']} mini-batches (so that PPO's clip acts), learning rate {s['lr']:g}, PPO clip "
         f"{record['shared']['clip']}, gradients not clipped, greedy validation on {s['eval_prompts']} prompts every "
-        f"{s['eval_every']} steps. Settings were chosen on seed 100. {record['seconds']:.0f} s per run (median).",
+        f"{s['eval_every']} steps. {_controls(s)}Settings were chosen on seed 100. "
+        f"{record['seconds']:.0f} s per run (median; on a machine that had other work).",
         "",
         *_verdict_table(record["verdicts"]),
         "",
@@ -38,6 +39,12 @@ def page(record: Record) -> str:
         *_comparison_table(record["comparisons"], record["levels"], record["clip_fractions"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _controls(settings: Record) -> str:
+    if settings["control_seeds"] >= settings["seeds"]:
+        return ""
+    return f"`fixed, nudged`, `hypervolume, published` and `fixed, doubled`: {settings['control_seeds']} seeds. "
 
 
 def _verdict_table(verdicts: Sequence[Record]) -> list[str]:
