@@ -106,6 +106,7 @@ def measure(results: list[dict[str, Any]], settings: Settings) -> dict[str, Any]
             "largest": float(norms.max()),
             "limit": replays.NORM_LIMIT,
             "clipped": float((norms > replays.NORM_LIMIT).mean()),
+            "above_one": float((norms > 1).mean()),
         },
         "saturation": replays.saturation([cells["fixed", seed]["performances"] for seed in seeds], units),
         "comparisons": comparisons(cells, seeds),
