@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 Record = dict[str, Any]
 COLOURS = ("0.55", "#0072B2", "#D55E00", "#009E73", "0.8")
@@ -37,6 +38,7 @@ def _draw_divergence(axes: Axes, rows: Sequence[Record]) -> None:
             steps[known], curves[:, known].min(axis=0), curves[:, known].max(axis=0), color=colour, alpha=0.15
         )
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("training step")
     axes.set_ylabel("distance from the fixed run / its own way")
     axes.set_title("1b. Parameters: how far from the fixed run with the same seed?", fontsize=10)
@@ -51,10 +53,11 @@ def _draw_gradients(axes: Axes, rows: Sequence[Record]) -> None:
             label = f"{course}{', clipped to a fixed norm' if clip == 'fixed norm' else ''}"
             axes.plot(np.median(curves, axis=0), style, color=colour, label=label, linewidth=1.5)
     axes.axhline(1, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.35)
     axes.set_xlabel("update")
     axes.set_ylabel("update's length / that with multiplier 1")
     axes.set_title("1c. What AdamW leaves of a multiplier (median over seeds)", fontsize=10)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=2, loc="upper center")
 
 
 def _draw_saturation(axes: Axes, rows: Sequence[Record]) -> None:
@@ -81,7 +84,7 @@ def _draw_comparisons(axes: Axes, comparisons: Sequence[Record]) -> None:
         colour = COLOURS[1] if weights else COLOURS[2]
         values, mean = comparison["differences"], comparison["mean"]
         low, high = comparison["t"] or (mean, mean)
-        axes.scatter(values, [y] * len(values), s=14, color=colour, alpha=0.4, linewidths=0)
+        axes.scatter(values, [y] * len(values), s=22, color=colour, alpha=0.4, linewidths=0)
         axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="o", ms=5, capsize=3, color=colour)
     axes.axvline(0, color="0.4", linewidth=1, linestyle="--")
     axes.set_yticks(range(len(comparisons)), [c["arm"] for c in comparisons], fontsize=8)

@@ -24,8 +24,8 @@ def page(record: Record) -> str:
         "",
         f"`python examples/benchmarks/known_flaws.py --seeds {s['seeds']} --control-seeds {s['control_seeds']}`, "
         f"{record['machine']}, one thread per run. GRPO, `tiny-math`, `paretune/Arithmetic-v0`, equal preference, "
-        f"seeds 0 to {s['seeds'] - 1}; {s['steps']} steps of {s['prompts_per_step']} prompts x {s['group_size']} responses in "
-        f"{s['minibatches']} mini-batches (so that PPO's clip acts), learning rate {s['lr']:g}, PPO clip "
+        f"seeds 0 to {s['seeds'] - 1}; {s['steps']} steps of {s['prompts_per_step']} prompts x {s['group_size']} "
+        f"responses in {s['minibatches']} mini-batches (so that PPO's clip acts), learning rate {s['lr']:g}, PPO clip "
         f"{record['shared']['clip']}, gradients not clipped, greedy validation on {s['eval_prompts']} prompts every "
         f"{s['eval_every']} steps. {_controls(s)}Settings were chosen on seed 100. "
         f"{record['seconds']:.0f} s per run (median; on a machine that had other work).",
@@ -143,8 +143,8 @@ def _saturation_table(rows: Sequence[Record]) -> list[str]:
         "here had. Near: within 1 % of 0.5 or of 2. A validation that gains nothing gives "
         "0.5 in any unit, so the shares are of those that gain.",
         "",
-        "| conciseness | scale | validations that gain | gain, median (extremes) | r_meta, median | near 0.5 | near 2 | "
-        "between |",
+        "| conciseness | scale | validations that gain | gain, median (extremes) | r_meta, median | near 0.5 | "
+        "near 2 | between |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
