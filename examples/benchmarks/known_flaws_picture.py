@@ -50,10 +50,11 @@ def _draw_gradients(axes: Axes, rows: Sequence[Record]) -> None:
     for course, colour in COURSES.items():
         for clip, style in (("none", "-"), ("fixed norm", ":")):
             curves = [row["ratios"] for row in rows if (row["course"], row["clip"]) == (course, clip)]
-            label = f"{course}{', clipped to a fixed norm' if clip == 'fixed norm' else ''}"
+            label = course if clip == "none" else None
             axes.plot(np.median(curves, axis=0), style, color=colour, label=label, linewidth=1.5)
+    axes.plot([], ":", color="0.3", label="any, clipped to a fixed norm")
     axes.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-    axes.set_ylim(top=axes.get_ylim()[1] + 0.35)
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.15)
     axes.set_xlabel("update")
     axes.set_ylabel("update's length / that with multiplier 1")
     axes.set_title("1c. What AdamW leaves of a multiplier (median over seeds)", fontsize=10)

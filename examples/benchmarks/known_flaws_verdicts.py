@@ -145,7 +145,10 @@ def _optimizer_verdicts(record: Record) -> list[Record]:
 
     constant = max(replayed("none", "2 throughout", "largest"), 1 / replayed("none", "2 throughout", "smallest"))
     once = [replayed("none", "1, then 2 from half", key) for key in ("largest", "last")]
-    turns = {clip: replayed(clip, "0.5 and 2 in turn", "largest_turn") for clip in ("own units", "fixed norm")}
+    own, fixed = (
+        [replayed(clip, "0.5 and 2 in turn", key) for key in ("turn", "largest_turn")]
+        for clip in ("own units", "fixed norm")
+    )
     return [
         _verdict(
             "AdamW hides the level of a constant multiplier of 2",
@@ -167,9 +170,10 @@ def _optimizer_verdicts(record: Record) -> list[Record]:
         ),
         _verdict(
             "clipping to a fixed norm cancels changes too, clipping in units of the unmultiplied gradient keeps them",
-            f"0.5 and 2 in turn turn updates by up to {turns['fixed norm']:.1f}° and {turns['own units']:.1f}°",
-            "less than a tenth as much",
-            turns["fixed norm"] < turns["own units"] / 10,
+            f"0.5 and 2 in turn turn updates by {fixed[0]:.1f}° (median; at most {fixed[1]:.1f}°, where the norm is too "
+            f"small for the clip) and by {own[0]:.1f}° (at most {own[1]:.1f}°)",
+            "median less than a tenth",
+            fixed[0] < own[0] / 10,
         ),
     ]
 
