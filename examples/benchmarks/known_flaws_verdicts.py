@@ -170,7 +170,7 @@ def _optimizer_verdicts(record: Record) -> list[Record]:
         ),
         _verdict(
             "clipping to a fixed norm cancels changes too, clipping in units of the unmultiplied gradient keeps them",
-            f"0.5 and 2 in turn turn updates by {fixed[0]:.1f}° (median; at most {fixed[1]:.1f}°, where the norm is too "
+            f"0.5 and 2 in turn turn updates by {fixed[0]:.1f}° (median; at most {fixed[1]:.1f}°, where norms are too "
             f"small for the clip) and by {own[0]:.1f}° (at most {own[1]:.1f}°)",
             "median less than a tenth",
             fixed[0] < own[0] / 10,
