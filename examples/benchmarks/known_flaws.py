@@ -154,7 +154,7 @@ def main(settings: Settings) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     results = run_all(settings)
     record = {
-        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()},
+        "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "shared": SHARED,
         "arms": {name: asdict(arm) for name, arm in ARMS.items()},
         "machine": f"{os.cpu_count()} CPU cores ({platform.machine()})",
