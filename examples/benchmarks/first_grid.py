@@ -173,7 +173,7 @@ def main(settings: Settings) -> None:
     """Run the grid, write table and picture, and exit with 1 if a run missed the goal."""
     results = run_all(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
-    record = {"settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}}
+    record = {"settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}}
     (settings.out / "first_grid.json").write_text(json.dumps(record | {"results": results}, indent=1) + "\n")
     page = table(results, settings)
     (settings.out / "first_grid.md").write_text(page)

@@ -224,7 +224,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
         ["git", "describe", "--always", "--dirty", "--abbrev=10"], capture_output=True, text=True, cwd=HERE
     )
     return {
-        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()},
+        "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "sweep": SWEEP | AGENT,
         "gradient": GRADIENT,
         "rivals": RIVALS,

@@ -114,7 +114,7 @@ def main(settings: Settings) -> None:
     """Time all, write the results, and exit with 1 if one missed the goal."""
     results = [compare(env_id, observation, settings) for env_id in token_ids() for observation in OBSERVATIONS]
     settings.out.mkdir(parents=True, exist_ok=True)
-    record = {"settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}}
+    record = {"settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}}
     (settings.out / "vector_speed.json").write_text(json.dumps(record | {"results": results}, indent=1) + "\n")
     page = table(results, settings)
     (settings.out / "vector_speed.md").write_text(page)
