@@ -57,26 +57,26 @@ class Progress:
     _started: dict[str, float] = field(default_factory=dict, init=False)
     _took: dict[str, float] = field(default_factory=dict, init=False)
     _states: dict[str, str] = field(default_factory=dict, init=False)
+    _folders: dict[str, Path] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Find what is finished already."""
         for one in self.work:
+            self._folders[one.cell.name] = one.folder
             self._states[one.cell.name] = _ended_state(one.folder) or "waiting"
 
     def now(self, running: Sequence[Work] = ()) -> Status:
         """Return how far the benchmark is, with these cells running."""
         now = time.monotonic()
-        active = {one.cell.name for one in running}
-        for one in self.work:
-            name, state = one.cell.name, self._states[one.cell.name]
-            if name in active:
-                self._started.setdefault(name, now)
-                self._states[name] = "running"
-            elif state == "running":
-                self._states[name] = ended = _ended_state(one.folder) or "waiting"
-                if ended == "finished":
-                    self._took[name] = now - self._started[name]
-        steps = {one.cell.name: (one.step, one.cell.setup["steps"]) for one in running}
+        active = {one.cell.name: one for one in running}
+        for name in [name for name, state in self._states.items() if state == "running" and name not in active]:
+            self._states[name] = ended = _ended_state(self._folders[name]) or "waiting"
+            if ended == "finished":
+                self._took[name] = now - self._started[name]
+        for name in active:
+            self._started.setdefault(name, now)
+            self._states[name] = "running"
+        steps = {name: (one.step, one.cell.setup["steps"]) for name, one in active.items()}
         return Status(dict(self._states), steps, self._seconds_left(steps), now - self._began)
 
     def _seconds_left(self, steps: dict[str, tuple[int, int]]) -> float | None:
@@ -90,8 +90,8 @@ class Progress:
         means = {name: sum(values) / len(values) for name, values in by_comparison.items()}
         left = 0.0
         for name, state in self._states.items():
-            done, total = steps.get(name, (0, 1))
             if state in ("running", "waiting"):
+                done, total = steps.get(name, (0, 1))
                 left += means.get(_comparison(name), overall) * (1 - done / total)
         return left / self.jobs
 

@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "pape
 
 
 def invented() -> list[Outcome]:
-    """Five seeds: gradient dominates fixed and arrives earlier, hypervolume has .05 more accuracy and a smaller front."""
+    """Five seeds: gradient dominates fixed and arrives earlier, hypervolume is more accurate, its front smaller."""
     runs = []
     for seed in range(5):
         level = 0.5 + 0.01 * seed
