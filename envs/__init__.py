@@ -13,6 +13,7 @@ from paretune.envs.objectives import Objective, Scores
 from paretune.envs.prompts import SPLITS, Message, Prompt, Response, Split, as_prompts
 from paretune.envs.registration import EnvInfo, list_envs, make_env, register_envs
 from paretune.envs.response import ResponseEnv
+from paretune.envs.scheduled import Scheduled
 from paretune.envs.spaces import UnicodeText
 from paretune.envs.style import StyleEnv
 from paretune.envs.thresholded import Thresholded
@@ -40,6 +41,7 @@ __all__ = [
     "RelativeConciseness",
     "Response",
     "ResponseEnv",
+    "Scheduled",
     "Scores",
     "Split",
     "StyleEnv",
