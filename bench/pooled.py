@@ -21,7 +21,6 @@ Key = tuple[str, str, str, int]
 def whole_sweeps(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return an outcome for each strategy and seed that is trained for all preferences of its comparison, two or more.
 
-    A comparison in which only one strategy is trained for all of them gives none: there is nothing to compare it with.
     They are comparisons of their own, called "ENV, N preferences together": the front is that of all runs together,
     hypervolumes are those of all runs' policies at the same step, weights and rewards are means over the runs, and
     costs are sums (of memory, the most). The last policies count as one set; the last policy on its own is their mean.
@@ -31,13 +30,11 @@ def whole_sweeps(outcomes: Sequence[Outcome]) -> list[Outcome]:
     for outcome in outcomes:
         groups[outcome.env, outcome.agent, outcome.weighting, outcome.seed].append(outcome)
         preferences[outcome.comparison].add(outcome.preference)
-    complete = {
-        key: runs for key, runs in groups.items() if len(runs) > 1 and len(runs) == len(preferences[key[0], key[1]])
-    }
-    strategies: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for env, agent, weighting, _ in complete:
-        strategies[env, agent].add(weighting)
-    return [_pool(runs) for (env, agent, _, _), runs in complete.items() if len(strategies[env, agent]) > 1]
+    return [
+        _pool(runs)
+        for (env, agent, _, _), runs in groups.items()
+        if len(runs) > 1 and len(runs) == len(preferences[env, agent])
+    ]
 
 
 def _pool(runs: Sequence[Outcome]) -> Outcome:

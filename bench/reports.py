@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.util import find_spec
 
 from paretune.agents.files import atomic_path
@@ -40,8 +41,11 @@ def write_reports(bench: Bench) -> Summary:
         ValueError: If the extra "bench" is not installed, or a cell's file is damaged.
     """
     outcomes, failures = bench.outcomes(), bench.failures()
+    sweeps = whole_sweeps(outcomes)
+    arms = {(run.comparison, run.weighting) for run in sweeps}
+    rivals = Counter(comparison for comparison, _ in arms)  # a sweep that is alone has nothing to be compared with
     summary = summarise(
-        outcomes + whole_sweeps(outcomes),
+        outcomes + [run for run in sweeps if rivals[run.comparison] > 1],
         name=bench.grid.name,
         baseline=bench.grid.baseline,
         failures=failures,
