@@ -104,7 +104,7 @@ class Bench:
     ) -> bool:
         self._note_where_results_come_from(command)
         work = self.work(threads, keep_checkpoints)
-        todo = [one for one in work if not (one.folder / RESULT).exists()]
+        todo = _in_turn([one for one in work if not (one.folder / RESULT).exists()])
         for one in todo:
             remove(one.folder / ERROR)
         progress = Progress(work, executor.jobs)
@@ -179,6 +179,12 @@ class Bench:
             path = self._cell_folder(cell) / SETUP
             if path.exists():
                 _check_setup(cell, json.loads(path.read_text(encoding="utf-8")), folder)
+
+
+def _in_turn(work: Sequence[Work]) -> list[Work]:
+    """Return cells in an order in which the arms of a comparison take turns: what else the machine does hits all."""
+    comparisons = list(dict.fromkeys((one.cell.env, one.cell.agent) for one in work))
+    return sorted(work, key=lambda one: (comparisons.index((one.cell.env, one.cell.agent)), one.cell.seed))
 
 
 def _read_mark(path: Path) -> dict[str, Any]:

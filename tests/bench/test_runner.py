@@ -153,6 +153,27 @@ def test_a_folder_with_other_cells_or_other_things_is_refused(tmp_path):
     assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
 
 
+def test_arms_take_turns(tmp_path):
+    ran = []
+
+    class Notes:
+        jobs = 1
+
+        def run(self, work, stop_requested):
+            ran.extend(one.cell.name for one in work)
+            yield []
+
+    bench = Bench(grid(agents=["rloo", "grpo"], seeds=2), tmp_path)
+    assert not bench.run(Notes())
+    assert [name.partition("/")[2] for name in ran[:5]] == [
+        "rloo/fixed/equal/seed-0",
+        "rloo/saw/equal/seed-0",
+        "rloo/fixed/equal/seed-1",
+        "rloo/saw/equal/seed-1",
+        "grpo/fixed/equal/seed-0",
+    ]
+
+
 def test_two_processes_do_not_run_the_same_benchmark(tmp_path):
     bench = Bench(grid(weightings=["fixed"]), tmp_path)
     with FileLock(tmp_path / ".lock"), pytest.raises(ValueError, match="another process is running the benchmark in"):
