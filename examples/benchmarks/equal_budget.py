@@ -68,20 +68,21 @@ def page(long: Sequence[Outcome], short: Sequence[Outcome]) -> str:
     if not keys:
         raise ValueError("long, short: must have an environment and agent in common, but have none")
     parts = [_introduction(long, short, sweeps)]
-    names = sorted(runs, key=lambda name: -sum(sum(runs[name][key]) for key in keys if key in runs[name]))
     rows = []
-    for name in names:
-        common = [key for key in keys if key in runs[name]]
-        mine, theirs = [runs[name][key] for key in common], [rival[key] for key in common]
-        chance = probability_of_improvement(mine, theirs)
-        seeds = min(map(len, [*mine, *theirs]))
-        rows.append([name, interval_text(interquartile_interval(mine)), interval_text(chance), verdict(chance, seeds)])
+    for name, found in runs.items():
+        common = [key for key in keys if key in found]
+        mine, theirs = [found[key] for key in common], [rival[key] for key in common]
+        chance, share = probability_of_improvement(mine, theirs), interquartile_interval(mine)
+        verdict_in_words = verdict(chance, min(map(len, [*mine, *theirs])))
+        rows.append((share.value, [name, interval_text(share), interval_text(chance), verdict_in_words]))
+    rows.sort(key=lambda row: -row[0])
+    names = [row[0] for _, row in rows]
     split = interquartile_interval([rival[key] for key in keys])
-    rows.append(["fixed, split among the preferences", interval_text(split), "-", "-"])
+    shown = [row for _, row in rows] + [["fixed, split among the preferences", interval_text(split), "-", "-"]]
     headings = ["strategy", "share of the exact front", "P(better than split)", "verdict"]
     parts += [
         "## All environments and agents",
-        table(headings, rows),
+        table(headings, shown),
         "## One by one",
         _one_by_one(names, keys, runs, rival),
     ]
