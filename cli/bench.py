@@ -36,8 +36,8 @@ class GridSettings:
     """What is compared with what, and how it is run."""
 
     envs: Entries = ("paretune/Arithmetic-v0",)
-    """Environments: ids, or tables with id, label, options, policy, policy_options, steps, settings, preferences and
-    test_prompts; a table on the command line is JSON."""
+    """Environments: ids, or tables with id, label, options, policy, policy_options, steps, settings, preferences,
+    weighting_options and test_prompts; a table on the command line is JSON."""
     agents: Entries = ("grpo",)
     """Algorithms: grpo, rloo or reinforce, or tables with name, label and settings."""
     weightings: Entries = ("fixed", "hypervolume", "gradient")
@@ -85,7 +85,7 @@ class BenchSettings(AgentSettings, GridSettings):
 
     All arms share policy, prompts, learning rate, clips, updates and responses; checkpoints are chosen on validation
     and measured on test data. The same command again goes on with what is not finished. Writes results.parquet,
-    report.md, report.html and verdicts.png. Example: paretune bench --config examples/benchmarks/toy_grid.toml --jobs 2
+    report.md, report.html and verdicts.png. Example: paretune bench --config examples/benchmarks/toy.toml --jobs 2
     """
 
     seed: int = 0
