@@ -12,7 +12,8 @@ DIFFER = ("weighting", "weighting_options", "preference")
 """Arguments of a run in which arms differ."""
 
 EQUAL_COSTS = ("updates", "responses")
-"""Costs that must be equal. Tokens are not among them: how long its responses are is the policy's choice."""
+"""Costs that must be equal. Tokens are not among them: how long its responses are is the policy's choice; there is a
+measure at equal tokens instead (`paretune.bench.budgets`)."""
 
 Arm = tuple[str, str]
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import qmc
 
+from paretune.bench.budgets import EQUAL_TOKENS
 from paretune.bench.outcome import Curve, Outcome, Point
 from paretune.weighting.archive import hypervolume
 
@@ -55,6 +56,12 @@ MEASURES: dict[str, Measure] = {
         True,
         "volume",
     ),
+    EQUAL_TOKENS: Measure(
+        "hypervolume at equal tokens",
+        "Hypervolume of the validation archive at as many tokens as the arm with the fewest has in all, same seed.",
+        True,
+        "volume",
+    ),
     "expected_utility": Measure(
         "expected utility",
         "Mean over all preferences of the utility, on test data, of the policy that validation chooses for each.",
@@ -82,13 +89,13 @@ MEASURES: dict[str, Measure] = {
     "seconds": Measure("seconds", "Seconds of the run's timed parts together.", False, "cost"),
     "peak_memory_mb": Measure("peak memory (MB)", "Largest memory that the run's process held.", False, "cost"),
 }
-"""All measures by name. `measure` gives those of kind "volume" and "run"."""
+"""All measures by name. `measure` gives those of kind "volume" and "run" that do not depend on other arms."""
 
 
 def measure(
     curve: Curve, front: Sequence[Point], final: Point, reference: ArrayLike, exact: ArrayLike | None
 ) -> dict[str, float | None]:
-    """Return the measures of kind "volume" and "run", by name; None for what is not defined.
+    """Return the measures of kind "volume" and "run" that one run has, by name; None for what is not defined.
 
     Args:
         curve: The run at its validations.
@@ -201,7 +208,7 @@ def value_of(outcome: Outcome, name: str) -> float | None:
     """Return what the outcome has for a measure: infinity for a race that it did not finish, None if not defined.
 
     Args:
-        outcome: A finished cell; its races are there once `summarise` has run them.
+        outcome: A finished cell; what depends on other cells is there once `summarise` has compared them.
         name: One of `MEASURES`.
     """
     if MEASURES[name].kind == "cost":

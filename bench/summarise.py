@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from paretune.bench.budgets import at_equal_tokens
 from paretune.bench.fairness import differences
 from paretune.bench.measures import MEASURES, value_of
 from paretune.bench.outcome import Outcome
@@ -68,7 +69,8 @@ def _compare(outcomes: list[Outcome], baseline: str, main: str) -> Comparison:
     _check_unique(outcomes)
     best = _best_fixed_key(outcomes, baseline, main)
     runs: dict[Key, list[Outcome]] = defaultdict(list)
-    for outcome in sorted(run_races(outcomes, baseline, best), key=lambda outcome: (*outcome.arm, outcome.seed)):
+    compared = at_equal_tokens(run_races(outcomes, baseline, best))
+    for outcome in sorted(compared, key=lambda outcome: (*outcome.arm, outcome.seed)):
         runs[outcome.arm].append(outcome)
     bare = [_bare_arm(key, group) for key, group in runs.items()]
     arms = [_compared_arm(arm, bare, baseline, best) for arm in bare]
