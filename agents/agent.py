@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.advantages import Algorithm, combined, conflict, per_objective, zero_variance_groups
-from paretune.agents.components import agent_settings, check_group_size, make_task, resolve_env
+from paretune.agents.components import agent_settings, check_group_size, check_shares, make_task, resolve_env
 from paretune.agents.display import Display
 from paretune.agents.episode_task import objective_names
 from paretune.agents.evaluation import Evaluation, evaluate
@@ -24,11 +24,12 @@ from paretune.agents.interrupt import stop_requests
 from paretune.agents.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
 from paretune.agents.policies import resolve_policy
 from paretune.agents.policy import Decisions, Policy
+from paretune.agents.processes import Processes
 from paretune.agents.recorder import Recorder
 from paretune.agents.restoring import load_agent
 from paretune.agents.result import TrainResult
 from paretune.agents.run_folder import RunFolder
-from paretune.agents.seeds import generator
+from paretune.agents.seeds import generator, skip_batches
 from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
 from paretune.agents.updater import Updater, learning_rates
@@ -52,6 +53,7 @@ class Agent:
         weighting: The strategy that weighs the objectives.
         settings: All settings.
         objectives: Names of the K objectives, in order.
+        processes: Those that train together, one as a rule.
         step: Training steps done.
         archive: Pareto archive of validation performances; tags name the steps.
         performances: Validation performance (K,) by step.
@@ -103,19 +105,21 @@ class Agent:
         self.step = 0
         self.settings = agent_settings(settings)
         check_group_size(self.algorithm, self.settings)
+        self.processes = Processes.launched()
+        check_shares(self.processes, self.settings)
         self.env = resolve_env(env, env_options)
         self.objectives = objective_names(self.env)
         reference = self.settings.reference
         self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives, reference)
         self.archive = ParetoArchive(check_reference(reference, self.objectives))
         folder = None if out is None else RunFolder(out)
-        self.recorder = Recorder(folder, display, tracker, overwrite=overwrite)
+        self.recorder = Recorder(folder, display, tracker, overwrite=overwrite, main=self.processes.main)
         if isinstance(self.env, ResponseEnv):
             prompts_of(self.env, "validation", 1)  # before a policy is loaded
         self.policy, self.settings = resolve_policy(policy, policy_options, self.env, self.settings)
         if folder is not None:
             self.policy.check_savable()
-        self.task = make_task(self.env, self.policy, self.settings)
+        self.task = make_task(self.env, self.policy, self.settings, self.processes)
         self.updater = Updater(
             policy=self.policy,
             settings=self.settings,
@@ -123,6 +127,7 @@ class Agent:
             loss_mean=self.settings.loss_mean or self.algorithm.loss_mean,
             longest=self.task.longest,
             reference=self.policy.reference() if self.settings.kl > 0 else None,
+            processes=self.processes,
         )
         self.analyzer = GradientAnalyzer(self.policy.model, self.settings.gradient_parameters)
         self.performances: dict[int, Array] = {}
@@ -147,7 +152,7 @@ class Agent:
                 self._validate(line)
                 self.recorder.record(self, line)
                 self._tell_what_is_below_the_reference(self.performances[0])
-            while self.step < horizon and not stop_requested():
+            while self.step < horizon and not self.processes.any(stop_requested()):
                 line = self._train_step(lr_at(self.step))
                 if self.step % self.settings.eval_every == 0 or self.step == horizon:
                     self._validate(line)
@@ -163,12 +168,15 @@ class Agent:
 
         with clock("sample"):
             starts = [start for start in self.task.draw(p, rng("prompts")) for _ in range(g)]
-            outcome = self.task.act(starts, rng("responses"))
+            own = self.processes.share(p * g)
+            outcome = self.task.act(starts[own], self._stream(rng("responses"), p * g))
         with clock("score"):
-            returns_BK = self.task.returns(outcome)
-            credit_BTK = self.task.credit(outcome, returns_BK)
+            own_BK = self.task.returns(outcome)
+            returns_BK = self.processes.concatenated(own_BK)
+            credit_BTK = self.processes.concatenated(self.task.credit(outcome, own_BK))
+            lengths_B = self.processes.concatenated(outcome.decisions.lengths)
         rewards_PGK, credit_PGTK = (x.reshape(p, g, *x.shape[1:]) for x in (returns_BK, credit_BTK))
-        judged_PGT1 = outcome.decisions.mask[:, : credit_BTK.shape[1]].cpu().numpy().reshape(p, g, -1, 1)
+        judged_PGT1 = (np.arange(credit_BTK.shape[1]) < lengths_B[:, None]).reshape(p, g, -1, 1)
         objective_advantages_PGTK = per_objective(credit_PGTK, self.algorithm, self.settings.order)
         self.weighting.on_rewards(rewards_PGK)
         gram_KK = None
@@ -181,7 +189,7 @@ class Agent:
         order, scale_rewards = self.settings.order, self.weighting.scale_rewards
         advantages_PGT = combined(credit_PGTK, direction_K, scale, self.algorithm, order, scale_rewards)
         with clock("update"):
-            advantages_BT = advantages_PGT.reshape(p * g, -1)
+            advantages_BT = advantages_PGT.reshape(p * g, -1)[own]
             carried = 1.0 if scale_rewards else scale
             update = self.updater.update(outcome.decisions, advantages_BT, carried, lr, rng("minibatches"))
 
@@ -193,10 +201,10 @@ class Agent:
             **weighting_metrics(self.weighting, self.objectives),
             "advantage_conflict": conflict(objective_advantages_PGTK * judged_PGT1, direction_K),
             "zero_variance_groups": zero_variance_groups(rewards_PGK),
-            self.task.unit: int(outcome.decisions.lengths.sum()),
+            self.task.unit: int(lengths_B.sum()),
             "lr": lr,
             **update,
-            "counts": increase(counts, self.task.counts()),
+            "counts": self.processes.summed(increase(counts, self.task.counts())),
             "hypervolume": self.archive.hypervolume(),
             "times": clock.times,
         }
@@ -218,7 +226,14 @@ class Agent:
         starts = self.task.starts(split, self.settings.eval_prompts if prompts is None else prompts)
         sampled = self.settings.eval_sampled if sampled is None else sampled
         rng = generator(self.settings.seed, self.step, f"evaluate {split}")
-        return evaluate(self.task, starts, rng, sampled=sampled, reference=self.settings.reference)
+        return evaluate(
+            self.task,
+            starts,
+            self._stream(rng, len(starts)),
+            sampled=sampled,
+            reference=self.settings.reference,
+            processes=self.processes,
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the agent to a new run folder, from which `load` makes it again.
@@ -227,7 +242,8 @@ class Agent:
             ValueError: If the folder already holds a run.
         """
         metrics = [] if self.recorder.folder is None else self.recorder.folder.metrics()
-        Recorder(RunFolder(folder)).save(self, [line for line in metrics if line["step"] <= self.step])
+        recorder = Recorder(RunFolder(folder), main=self.processes.main)
+        recorder.save(self, [line for line in metrics if line["step"] <= self.step])
 
     @classmethod
     def load(
@@ -284,3 +300,8 @@ class Agent:
             rng = generator(self.settings.seed, self.step, "gradient responses")
             rows = np.sort(rng.permutation(rows)[: self.settings.gradient_responses])
         return self.updater.gram(self.analyzer, decisions, advantages_BTK, rows)
+
+    def _stream(self, rng: np.random.Generator, number: int) -> np.random.Generator:
+        """Return the generator for this process's share of `number` responses: as if it had sampled those before."""
+        before = self.processes.share(number).start
+        return skip_batches(rng, -(-before // self.settings.sample_batch))

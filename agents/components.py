@@ -19,6 +19,7 @@ from paretune.agents.episode_task import EpisodeTask
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.network import NetworkPolicy
 from paretune.agents.policy import Policy
+from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, check_settings
 from paretune.agents.task import Task
 from paretune.agents.text_task import TextTask
@@ -78,14 +79,16 @@ def _is_as_registered(spec: EnvSpec) -> bool:
     )
 
 
-def make_task(env: gym.Env[Any, Any], policy: Policy, settings: AgentSettings) -> Task:
-    """Put environment and policy together.
+def make_task(
+    env: gym.Env[Any, Any], policy: Policy, settings: AgentSettings, processes: Processes | None = None
+) -> Task:
+    """Put environment and policy together, in one process or several.
 
     Raises:
         ValueError: If they do not fit.
     """
     if isinstance(env, ResponseEnv) and isinstance(policy, LanguageModelPolicy):
-        return TextTask(env, policy, settings)
+        return TextTask(env, policy, settings, processes)
     assert isinstance(policy, NetworkPolicy)
     return EpisodeTask(env, policy, settings)
 
@@ -111,6 +114,20 @@ def check_group_size(algorithm: Algorithm, settings: AgentSettings) -> None:
         )
     if p * g < 2:
         raise ValueError(f"prompts_per_step: must be at least 2 with group_size=1, to compare responses, got {p}")
+
+
+def check_shares(processes: Processes, settings: AgentSettings) -> None:
+    """Raise ValueError if the prompts of a step or of an evaluation cannot be shared out among the processes."""
+    if settings.prompts_per_step % processes.size:
+        raise ValueError(
+            f"prompts_per_step: must be a multiple of the number of processes, which is {processes.size}, got "
+            f"{settings.prompts_per_step}"
+        )
+    if settings.eval_prompts is not None and settings.eval_prompts < processes.size:
+        raise ValueError(
+            f"eval_prompts: must be at least the number of processes, which is {processes.size}, got "
+            f"{settings.eval_prompts}"
+        )
 
 
 def agent_settings(values: Mapping[str, Any]) -> AgentSettings:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.agents.processes import Processes
 from paretune.agents.task import Start, Task
 from paretune.envs import Response
 from paretune.weighting.archive import hypervolume
@@ -76,6 +77,7 @@ def evaluate(
     *,
     sampled: bool = False,
     reference: Sequence[float] | None = None,
+    processes: Processes | None = None,
 ) -> Evaluation:
     """Have the policy act from each start once, and measure what that earns.
 
@@ -85,8 +87,15 @@ def evaluate(
         rng: Source of randomness, where choices are drawn.
         sampled: Draw choices instead of taking the likeliest.
         reference: Reference point (K,) of the hypervolume; None is zeros.
+        processes: The processes that share the work, at most N; None is this one alone.
     """
-    outcome = task.act(starts, rng, greedy=not sampled)
-    returns = task.returns(outcome, held_out=True)
-    point = tuple(reference or [0.0] * len(task.objectives))
-    return Evaluation(task.objectives, returns, outcome.responses, point, task.reported, task.report(outcome))
+    processes = processes or Processes()
+    outcome = task.act(starts[processes.share(len(starts))], rng, greedy=not sampled)
+    return Evaluation(
+        objectives=task.objectives,
+        rewards=processes.concatenated(task.returns(outcome, held_out=True)),
+        responses=processes.joined(outcome.responses),
+        reference=tuple(reference or [0.0] * len(task.objectives)),
+        reported=task.reported,
+        scores=processes.concatenated(task.report(outcome)),
+    )

@@ -41,6 +41,7 @@ class Recorder:
         *,
         overwrite: bool = False,
         opened: bool = False,
+        main: bool = True,
     ) -> None:
         """Remember where to write; nothing is written yet.
 
@@ -50,17 +51,18 @@ class Recorder:
             tracker: Experiment tracker that gets the metrics as well.
             overwrite: Replace a run that the folder already holds.
             opened: The folder already holds this very run.
+            main: Whether this process writes the run; of several that train together, one does.
 
         Raises:
             ValueError: If the folder holds another run, or the tracker is not installed.
         """
-        self.folder = folder
+        self.folder = folder if main else None
         self.opened = opened
         self._overwrite = overwrite
         check_tracker(tracker)
         self._check_free()
-        self._display = display or SilentDisplay()
-        self._tracker_name: TrackerName = tracker
+        self._display = display if display is not None and main else SilentDisplay()
+        self._tracker_name: TrackerName = tracker if main else "none"
         self._tracker: Tracker = NoTracker()
 
     @property
@@ -106,7 +108,8 @@ class Recorder:
 
     def save(self, agent: Agent, metrics: Sequence[Line]) -> None:
         """Write the agent as it is, and the metrics that led to it, to the folder, which holds no run yet."""
-        assert self.folder is not None
+        if self.folder is None:
+            return
         with _readable_disk_errors(self.folder):
             self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
             for line in metrics:

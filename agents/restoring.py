@@ -72,7 +72,7 @@ def load_agent(
     )
     # As the run has them, "auto" included, and not as they turned out here.
     agent.settings = replace(agent.settings, device=device, precision=config["precision"])
-    agent.recorder = Recorder(run, display, tracker, opened=True)
+    agent.recorder = Recorder(run, display, tracker, opened=True, main=agent.processes.main)
     if path is not None and state is not None:
         restore(agent, state)
         read_optimizer(path, agent.updater.optimizer)

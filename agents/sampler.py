@@ -75,11 +75,10 @@ class TransformersSampler:
             ValueError: If a prompt does not fit into the model's context.
         """
         encoded = self._encode(prompts)
-        with torch_seed(rng, self.policy.device), torch.no_grad():
-            parts = [
-                self._sample_batch(encoded[start : start + self.batch], greedy)
-                for start in range(0, len(encoded), self.batch)
-            ]
+        parts = []
+        for start in range(0, len(encoded), self.batch):
+            with torch_seed(rng, self.policy.device), torch.no_grad():
+                parts.append(self._sample_batch(encoded[start : start + self.batch], greedy))
         tokens = Tokens.concatenate(parts)
         lengths = tokens.lengths
         texts = [self.policy.decode(row[:n]) for row, n in zip(tokens.response.tolist(), lengths, strict=True)]

@@ -24,6 +24,13 @@ def generator(seed: int, step: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng((seed, step, zlib.crc32(purpose.encode())))
 
 
+def skip_batches(rng: np.random.Generator, number: int) -> np.random.Generator:
+    """Return the generator as `number` uses of `torch_seed` would have left it."""
+    for _ in range(number):
+        rng.integers(2**63)
+    return rng
+
+
 @contextmanager
 def torch_seed(rng: np.random.Generator, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators from `rng` inside the block and restore them behind it."""

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.processes import Processes
 from paretune.agents.rollout import Rollout
 from paretune.agents.sampler import TransformersSampler
 from paretune.agents.settings import AgentSettings
-from paretune.envs import Prompt, ResponseEnv, Split
+from paretune.envs import Prompt, Response, ResponseEnv, Split
 
 Array = NDArray[np.float64]
 
@@ -33,7 +34,9 @@ class TextTask:
 
     unit = "tokens"
 
-    def __init__(self, env: ResponseEnv, policy: LanguageModelPolicy, settings: AgentSettings) -> None:
+    def __init__(
+        self, env: ResponseEnv, policy: LanguageModelPolicy, settings: AgentSettings, processes: Processes | None = None
+    ) -> None:
         """Make the sampler, and check that prompts fit into the model's context.
 
         Raises:
@@ -42,6 +45,8 @@ class TextTask:
         if settings.gamma != 1:
             raise ValueError(f"gamma: must be 1 where episodes are single responses, got {settings.gamma}")
         self._env = env
+        self._processes = processes or Processes()
+        self._learns = _holds_numbers(env.state_dict())
         self.objectives = tuple(env.objectives)
         self.reported = tuple(env.evaluation_only)
         self.longest = settings.max_new_tokens or env.max_tokens
@@ -73,9 +78,16 @@ class TextTask:
         return self.sampler.sample(starts, rng, greedy=greedy)
 
     def returns(self, outcome: Rollout, *, held_out: bool = False) -> Array:
-        """Return the responses' rewards (B, K)."""
-        prompts = _held_out(outcome.prompts) if held_out else outcome.prompts
-        return self._env.score(prompts, outcome.responses).astype(np.float64)
+        """Return the responses' rewards (B, K).
+
+        An environment that learns from the responses it scores sees those of all processes, in all of them.
+        """
+        if held_out:
+            return self._scores(_held_out(outcome.prompts), outcome.responses)
+        if not self._learns:
+            return self._scores(outcome.prompts, outcome.responses)
+        prompts, responses = (self._processes.joined(each) for each in (outcome.prompts, outcome.responses))
+        return self._scores(prompts, responses)[self._processes.share(len(prompts))]
 
     def report(self, outcome: Rollout) -> Array:
         """Return what the responses score (B, M) in the objectives for evaluation only."""
@@ -86,8 +98,8 @@ class TextTask:
         return returns[:, None]
 
     def counts(self) -> dict[str, int]:
-        """Return the environment's running counts."""
-        return self._env.counts()
+        """Return the environment's running counts, of this process's share alone."""
+        return self._env.counts() if self._processes.main or not self._learns else {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the objectives have learned, JSON-able."""
@@ -96,6 +108,16 @@ class TextTask:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._env.load_state_dict(state)
+
+    def _scores(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Array:
+        return self._env.score(prompts, responses).astype(np.float64)
+
+
+def _holds_numbers(state: Any) -> bool:
+    """Whether a state has anything but empty tables and lists."""
+    if isinstance(state, Mapping | list):
+        return any(map(_holds_numbers, state.values() if isinstance(state, Mapping) else state))
+    return True
 
 
 def _held_out(prompts: Sequence[Prompt]) -> list[Prompt]:

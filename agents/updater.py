@@ -18,6 +18,7 @@ from transformers import get_scheduler
 
 from paretune.agents.losses import loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
+from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
 from paretune.weighting import GradientAnalyzer
 
@@ -66,6 +67,7 @@ class Updater:
         loss_mean: Mean over decisions in effect.
         longest: Most decisions of a sequence.
         reference: Policy that the KL term compares with, if any.
+        processes: Those that train together, each on its share of the sequences.
     """
 
     policy: Policy
@@ -74,6 +76,7 @@ class Updater:
     loss_mean: LossMean
     longest: int
     reference: Policy | None = None
+    processes: Processes = field(default_factory=Processes)
     optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +90,7 @@ class Updater:
         """Make this step's optimizer updates.
 
         Args:
-            decisions: B sequences of decisions.
+            decisions: B sequences of decisions, this process's share.
             advantages: One per sequence (B, 1), or per decision (B, T).
             scale: A factor that the advantages carry. Gradients are clipped as if they did not: clipping to a fixed
                 norm would cancel the factor.
@@ -103,47 +106,55 @@ class Updater:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         advantages_BT = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
-        rows = np.arange(len(advantages))
+        lengths = self.processes.concatenated(decisions.lengths)
+        rows = np.arange(len(lengths))
         several = self.settings.epochs * self.settings.minibatches > 1
-        old_BT = self._sampled_log_probs(decisions, rows) if several else None
+        old_BT = self._sampled_log_probs(decisions, np.arange(len(advantages))) if several else None
         statistics = []
         for _ in range(self.settings.epochs):
             order = rng.permutation(rows) if self.settings.minibatches > 1 else rows
             for minibatch in np.array_split(order, self.settings.minibatches):
-                statistics.append(self._one_update(decisions, advantages_BT, scale, old_BT, minibatch))
+                statistics.append(self._one_update(decisions, advantages_BT, scale, old_BT, minibatch, lengths))
         return {name: float(np.mean([asdict(one)[name] for one in statistics])) for name in asdict(statistics[0])}
 
     def _one_update(
-        self, decisions: Decisions, advantages_BT: Tensor, scale: float, old_BT: Tensor | None, rows: Rows
+        self,
+        decisions: Decisions,
+        advantages_BT: Tensor,
+        scale: float,
+        old_BT: Tensor | None,
+        rows: Rows,
+        lengths: NDArray[np.int64],
     ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
-        policy_loss = kl = entropy = 0.0
-        clipped = 0
-        for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
+        sums = dict.fromkeys(("policy", "kl", "entropy", "clipped"), 0.0)
+        for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
             reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
             loss = (terms.policy * weights_BT).sum()
-            policy_loss += loss.item()
+            sums["policy"] += loss.item()
             if terms.kl is not None:
                 part_kl = (terms.kl * weights_BT).sum()
-                kl += part_kl.item()
+                sums["kl"] += part_kl.item()
                 loss = loss + self.settings.kl * part_kl
             if entropies is not None:
                 part_entropy = (entropies * weights_BT).sum()
-                entropy += part_entropy.item()
+                sums["entropy"] += part_entropy.item()
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
-            clipped += int((terms.clipped & part.mask).sum())
+            sums["clipped"] += int((terms.clipped & part.mask).sum())
+        self.processes.sum_gradients(self.trained)
+        sums = self.processes.summed(sums)
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
         return UpdateStatistics(
-            loss=policy_loss + self.settings.kl * kl - self.settings.entropy * entropy,
-            kl=kl,
-            entropy=entropy,
-            clip_fraction=clipped / int(decisions.lengths[rows].sum()),
+            loss=sums["policy"] + self.settings.kl * sums["kl"] - self.settings.entropy * sums["entropy"],
+            kl=sums["kl"],
+            entropy=sums["entropy"],
+            clip_fraction=sums["clipped"] / int(lengths[rows].sum()),
             grad_norm=float(grad_norm),
         )
 
@@ -160,7 +171,8 @@ class Updater:
         """
         scores, coefficients = [], []
         with analyzer.watch():
-            for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
+            lengths = self.processes.concatenated(decisions.lengths)
+            for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
                 weighed_BT = self.policy.log_probs(part, self.settings.temperature) * weights_BT
                 if advantages.shape[1] == 1:
                     scores.append(weighed_BT.sum(1))
@@ -177,9 +189,22 @@ class Updater:
             return self.policy.log_probs_and_entropies(part, self.settings.temperature)
         return self.policy.log_probs(part, self.settings.temperature), None
 
-    def _micro_batches(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, Decisions, Tensor]]:
-        total = int(decisions.lengths[rows].sum())
-        for part_rows in decisions.micro_batches(rows, self.settings.tokens_per_batch):
+    def _micro_batches(
+        self, decisions: Decisions, rows: Rows, lengths: NDArray[np.int64]
+    ) -> Iterator[tuple[Rows, Decisions, Tensor]]:
+        """Yield this process's share of the sequences `rows` in parts, with what each decision weighs in the loss.
+
+        Args:
+            decisions: This process's share of all sequences.
+            rows: Numbers of sequences, of all processes.
+            lengths: Lengths of the sequences of all processes.
+
+        Yields:
+            Places in `decisions`, the decisions there, and their weights.
+        """
+        own, total = self.processes.share(len(lengths)), int(lengths[rows].sum())
+        places = rows[(rows >= own.start) & (rows < own.stop)] - own.start
+        for part_rows in decisions.micro_batches(places, self.settings.tokens_per_batch):
             part = decisions.select(part_rows)
             weights_BT = token_weights(part.mask, self.loss_mean, len(rows), total, self.longest)
             yield part_rows, part, weights_BT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -100,4 +101,6 @@ def _module(command: str) -> ModuleType:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"command: must be one of {', '.join(COMMANDS)}, got {command!r}{hint}")
+    if command != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(f"command: {command} runs in one process; start it without a launcher (train runs in several)")
     return importlib.import_module(f"paretune.cli.{command}")

@@ -32,7 +32,7 @@ def run(words: Sequence[str]) -> int:
             f"above {agent.step} continues it{got}"
         )
     result = agent.train(settings.steps - agent.step)
-    if not settings.quiet:
+    if not settings.quiet and agent.processes.main:
         print(report(result, agent.objectives))
         if result.interrupted:
             command = shlex.join(["paretune", "train", "--resume", "--out", str(settings.folder)])
