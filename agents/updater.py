@@ -158,19 +158,20 @@ class Updater:
             advantages: The objectives' advantages, (B, 1, K) or (B, T, K).
             rows: The sequences that are analysed.
         """
-        scores, coefficients = [], []
-        with analyzer.watch():
-            for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
+        single = advantages.shape[1] == 1
+        number = len(rows) if single else int(decisions.lengths[rows].sum())
+        parts = list(self._micro_batches(decisions, rows))
+        for i, (part_rows, part, weights_BT) in enumerate(parts):
+            mask = part.mask.cpu().numpy()
+            with analyzer.watch(part.mask.nonzero()[:, 0] if single else None):
                 weighed_BT = self.policy.log_probs(part, self.settings.temperature) * weights_BT
-                if advantages.shape[1] == 1:
-                    scores.append(weighed_BT.sum(1))
-                    coefficients.append(advantages[part_rows, 0])
-                else:  # one score for each decision
-                    scores.append(weighed_BT[part.mask])
-                    mask = part.mask.cpu().numpy()
-                    coefficients.append(advantages[part_rows, : mask.shape[1]][mask])
-        number = sum(map(len, scores))  # the analyzer takes the mean of the scores, the loss their sum
-        return analyzer.gram(torch.cat(scores) * number, np.concatenate(coefficients))
+                scores = weighed_BT.sum(1) if single else weighed_BT[part.mask]  # one for each decision
+            scores = scores * number  # the analyzer takes the mean of the scores, the loss their sum
+            judged_BTK = advantages[part_rows, : mask.shape[1]]
+            coefficients = judged_BTK[:, 0] if single else judged_BTK[mask]
+            if i < len(parts) - 1:
+                analyzer.add(scores, coefficients)
+        return analyzer.gram(scores, coefficients)
 
     def _log_probs(self, part: Decisions) -> tuple[Tensor, Tensor | None]:
         if self.settings.entropy > 0:
