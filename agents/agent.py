@@ -57,6 +57,7 @@ class Agent:
         step: Training steps done.
         archive: Pareto archive of validation performances; tags name the steps.
         performances: Validation performance (K,) by step.
+        last_gram: When gradients were compared last: before how many steps, and their Gram matrix (K, K).
 
     Example:
         >>> agent = GRPO("paretune/Arithmetic-v0", "tiny-math", "fixed", prompts_per_step=2, group_size=2, lr=1e-4)
@@ -129,7 +130,15 @@ class Agent:
             reference=self.policy.reference() if self.settings.kl > 0 else None,
             processes=self.processes,
         )
-        self.analyzer = GradientAnalyzer(self.policy.model, self.settings.gradient_parameters)
+        self.analyzer = GradientAnalyzer(
+            self.policy.model,
+            self.settings.gradient_parameters,
+            self.settings.gradient_mode,
+            width=self.settings.gradient_width,
+            seed=self.settings.seed,
+            reduce=None if self.processes.size == 1 else self.processes.sum_tensor,
+        )
+        self.last_gram: tuple[int, Array] | None = None
         self.performances: dict[int, Array] = {}
 
     def train(self, steps: int) -> TrainResult:
@@ -294,12 +303,19 @@ class Agent:
                 )
 
     def _gram(self, decisions: Decisions, advantages_PGTK: Array) -> Array:
+        """Return the Gram matrix (K, K) of this step's gradients, or the last one that `gradient_every` holds."""
+        if self.last_gram is not None and self.step - self.last_gram[0] < self.settings.gradient_every:
+            return self.last_gram[1]
         advantages_BTK = advantages_PGTK.reshape(-1, *advantages_PGTK.shape[2:])
         rows = np.arange(len(advantages_BTK))
         if self.settings.gradient_responses is not None:
             rng = generator(self.settings.seed, self.step, "gradient responses")
             rows = np.sort(rng.permutation(rows)[: self.settings.gradient_responses])
-        return self.updater.gram(self.analyzer, decisions, advantages_BTK, rows)
+        if self.analyzer.sketch is not None:
+            self.analyzer.sketch.draw = self.step
+        own = self.processes.share(len(advantages_BTK))
+        self.last_gram = self.step, self.updater.gram(self.analyzer, decisions, advantages_BTK[own], rows)
+        return self.last_gram[1]
 
     def _stream(self, rng: np.random.Generator, number: int) -> np.random.Generator:
         """Return the generator for this process's share of `number` responses: as if it had sampled those before."""

@@ -17,6 +17,7 @@ Schedule = Literal["constant", "linear", "cosine", "polynomial"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Keep = Literal["last", "front", "all"]
 Credit = Literal["step", "episode"]
+GradientMode = Literal["auto", "exact", "sketch", "backward"]
 
 
 @dataclass(kw_only=True)
@@ -89,8 +90,18 @@ class AgentSettings:
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
     gradient_responses: int | None = 32
-    """Responses, drawn at random, whose gradients are compared; None takes all of the step. Their forward passes are
-    kept in memory together, whatever tokens_per_batch says."""
+    """Responses, drawn at random, whose gradients are compared; None takes all of the step. Where they fill several
+    batches of tokens_per_batch, one gradient per objective is kept (sketch: small projections; backward: all forward
+    passes)."""
+    gradient_mode: GradientMode = "auto"
+    """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
+    (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear
+    layers, embeddings, norms and LoRA, else backward."""
+    gradient_width: int = 32
+    """Dimensions that sketch projects each side of a layer's gradient onto; its error falls with the root."""
+    gradient_every: int = 1
+    """Training steps from one comparison of gradients to the next. In between, weightings go on with the last Gram
+    matrix."""
     record_gram: bool = False
     """Compare gradients at every step, also where the weighting does without, and keep the Gram matrix in the run's
     history, so that every weighting can be replayed on it. It changes nothing in the training but its time."""
@@ -153,6 +164,7 @@ def check_settings(settings: AgentSettings) -> None:
 _CHOICES = {
     "order": Order,
     "credit": Credit,
+    "gradient_mode": GradientMode,
     "loss_mean": LossMean,
     "schedule": Schedule,
     "precision": Precision,
@@ -163,7 +175,8 @@ _CHOICES = {
 def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
     """The rule of each number, in words and as a function."""
     counts = ["prompts_per_step", "group_size", "max_new_tokens", "sample_batch", "epochs", "minibatches"]
-    counts += ["tokens_per_batch", "gradient_responses", "eval_every", "eval_prompts", "checkpoint_every"]
+    counts += ["tokens_per_batch", "gradient_responses", "gradient_width", "gradient_every"]
+    counts += ["eval_every", "eval_prompts", "checkpoint_every"]
     return {
         **dict.fromkeys(counts, ("a whole number of at least 1", lambda v: v % 1 == 0 and v >= 1)),
         **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: v % 1 == 0 and v >= 0)),

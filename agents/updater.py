@@ -167,22 +167,24 @@ class Updater:
             analyzer: Analyzer of the policy's model.
             decisions: B sequences of decisions.
             advantages: The objectives' advantages, (B, 1, K) or (B, T, K).
-            rows: The sequences that are analysed.
+            rows: The sequences that are analysed, by their numbers among those of all processes.
         """
-        scores, coefficients = [], []
-        with analyzer.watch():
-            lengths = self.processes.concatenated(decisions.lengths)
-            for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
+        single = advantages.shape[1] == 1
+        lengths = self.processes.concatenated(decisions.lengths)
+        parts = list(self._micro_batches(decisions, rows, lengths)) or [_weightless(decisions)]
+        own = sum(len(part_rows) if single else int(part.mask.sum()) for part_rows, part, _ in parts)
+        number = sum(self.processes.gathered(own))
+        for i, (part_rows, part, weights_BT) in enumerate(parts):
+            mask = part.mask.cpu().numpy()
+            with analyzer.watch(part.mask.nonzero()[:, 0] if single else None):
                 weighed_BT = self.policy.log_probs(part, self.settings.temperature) * weights_BT
-                if advantages.shape[1] == 1:
-                    scores.append(weighed_BT.sum(1))
-                    coefficients.append(advantages[part_rows, 0])
-                else:  # one score for each decision
-                    scores.append(weighed_BT[part.mask])
-                    mask = part.mask.cpu().numpy()
-                    coefficients.append(advantages[part_rows, : mask.shape[1]][mask])
-        number = sum(map(len, scores))  # the analyzer takes the mean of the scores, the loss their sum
-        return analyzer.gram(torch.cat(scores) * number, np.concatenate(coefficients))
+                scores = weighed_BT.sum(1) if single else weighed_BT[part.mask]  # one for each decision
+            scores = scores * number  # the analyzer takes the mean of the scores, the loss their sum
+            judged_BTK = advantages[part_rows, : mask.shape[1]]
+            coefficients = judged_BTK[:, 0] if single else judged_BTK[mask]
+            if i < len(parts) - 1:
+                analyzer.add(scores, coefficients)
+        return analyzer.gram(scores, coefficients)
 
     def _log_probs(self, part: Decisions) -> tuple[Tensor, Tensor | None]:
         if self.settings.entropy > 0:
@@ -220,3 +222,10 @@ class Updater:
     @torch.no_grad()
     def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
         return policy.log_probs(decisions, self.settings.temperature)
+
+
+def _weightless(decisions: Decisions) -> tuple[Rows, Decisions, Tensor]:
+    """Return one sequence that counts for nothing: what a process analyses whose share holds none that counts."""
+    rows = np.zeros(1, dtype=np.int64)
+    part = decisions.select(rows)
+    return rows, part, torch.zeros(part.mask.shape, device=part.mask.device)

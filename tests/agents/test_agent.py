@@ -77,6 +77,30 @@ def test_gradients_of_chosen_parameters_and_responses(choice):
     assert not np.allclose(made.weighting.weights, 0.5)
 
 
+@pytest.mark.parametrize("kind", [RLOO, GRPO])
+def test_weights_under_sketches_are_near_those_of_the_exact_matrices(kind):
+    def weights(mode: str) -> np.ndarray:
+        made = agent(kind, "gradient", gradient_mode=mode, gradient_width=8)
+        made.train(6)
+        return made.weighting.weights
+
+    exact = weights("exact")
+    np.testing.assert_allclose(weights("backward"), exact, atol=1e-4)
+    np.testing.assert_allclose(weights("sketch"), exact, atol=0.02)
+    assert (weights("sketch") != exact).any()
+
+
+def test_between_two_comparisons_of_gradients_the_last_one_holds(monkeypatch):
+    made = agent(RLOO, GradientWeighting(2), gradient_every=3)
+    computed, seen = [], []
+    compare, move = made.updater.gram, made.weighting.on_gradients
+    monkeypatch.setattr(made.updater, "gram", lambda *args: computed.append(compare(*args)) or computed[-1])
+    monkeypatch.setattr(made.weighting, "on_gradients", lambda gram, lr: seen.append(gram) or move(gram, lr))
+    made.train(5)
+    assert len(computed) == 2 and not np.array_equal(*computed)
+    assert [gram is computed[0] for gram in seen] == [True, True, True, False, False]
+
+
 def test_a_run_folder_tells_what_happened(tmp_path):
     made = agent(GRPO, "hypervolume", out=tmp_path / "run", keep="all")
     made.train(4)
@@ -174,6 +198,8 @@ def test_a_reference_is_kept_for_the_kl_term(tmp_path):
         ({"preference": [0, 0]}, "preference"),
         ({"weighting": "hypervolum"}, "did you mean 'hypervolume'"),
         ({"gradient_parameters": "last:9"}, "last:9"),
+        ({"gradient_mode": "exat"}, "unknown gradient_mode 'exat': did you mean 'exact'"),
+        ({"gradient_every": 0}, "gradient_every: must be a whole number of at least 1, got 0"),
         ({"device": "abacus"}, "device: must be auto, cpu"),
         ({"env_options": {"x": 1}}, "env_options: must be empty"),
     ],

@@ -115,6 +115,7 @@ def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(tmp_path, whole,
     ("weighting", "settings"),
     [
         ("gradient", {"weighting_options": {"every": 2, "prior": 0.1}, "eval_sampled": True, "gradient_responses": 5}),
+        ("gradient", {"gradient_every": 3, "gradient_mode": "sketch", "gradient_width": 4}),
         ("hypervolume", {"weighting_options": {"exact_paper": True}, "order": "normalise_first", "keep": "front"}),
         ("fixed", {"minibatches": 3, "clip": 0.1, "schedule": "polynomial", "temperature": 0.8, "top_p": 0.9}),
     ],

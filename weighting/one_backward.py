@@ -1,0 +1,233 @@
+"""The Gram matrix of the objectives' policy gradients from one backward pass.
+
+The policy gradients g_k = grad sum_b a_bk * score_b differ in the coefficients a_k alone. Responses do not interact in
+a decoder's batch: score_b depends on row b of every module's input and output and on no other. So one backward pass
+from sum_b score_b, with unit coefficients, finds the output gradients D of all scores at once, and row b of a_k * D is
+what a backward pass from objective k would have found. It need not compute gradients of parameters: with the inputs X,
+g_k = D^T diag(a_k) X in a linear layer (`factors.py`). The K gradients of a parameter enter the Gram matrix as soon as
+its last use has come by, and are dropped. That is one forward pass, the half of a backward pass that leads to inputs,
+and K products per layer.
+
+Shapes: B responses, N positions, R rows and C columns of a parameter, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from paretune.weighting.factors import Factors, kind_of
+from paretune.weighting.gram_sum import GramSum, Reduce
+from paretune.weighting.sketch import Sketch
+from paretune.weighting.taps import Tap, Use, uses_of
+
+
+def unknown_kinds(module: nn.Module, parameters: Mapping[str, nn.Parameter]) -> dict[str, str]:
+    """Return the parameters, by name, that a module of unknown kind holds, with the name of its class."""
+    known: dict[nn.Parameter, bool] = {}
+    holders: dict[nn.Parameter, str] = {}
+    for child in module.modules():
+        own = list(child.parameters(recurse=False))
+        kind = kind_of(child) if own else None
+        for parameter in own:
+            known[parameter] = known.get(parameter, True) and kind is not None
+            if kind is None:
+                holders[parameter] = type(child).__name__
+    return {name: holders[parameter] for name, parameter in parameters.items() if not known[parameter]}
+
+
+class OneBackward:
+    """One backward pass for all objectives: the modes "exact" and "sketch" of the gradient analyzer.
+
+    Memory: where there is one micro-batch, the graph of its forward pass and, on the way through it, K gradients of a
+    few million components of one parameter (`factors.CHUNK`); of an embedding that is tied to the output head, K
+    gradients, because its two uses are the ends of the pass. Where there are several micro-batches, each graph is freed
+    before the next one is made, and K gradients of all chosen parameters are kept, which must be sums over
+    micro-batches before they are multiplied; a sketch keeps K * width^2 numbers of a parameter instead.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        reduce: Reduce | None,
+        sketch: Sketch | None,
+    ) -> None:
+        """Analyse `parameters` of `module`; a `sketch` projects what is multiplied.
+
+        Raises:
+            ValueError: If a module of unknown kind holds one of them.
+        """
+        self.mode = "exact" if sketch is None else "sketch"
+        unknown = unknown_kinds(module, parameters)
+        if unknown:
+            name, kind = next(iter(unknown.items()))
+            raise ValueError(
+                f'mode="{self.mode}" must know the kind of every module with chosen parameters, but not that of '
+                f'{name!r}, {kind} ({len(unknown)} parameters in all); mode="backward" does without'
+            )
+        self._module, self._parameters, self._reduce, self._sketch = module, parameters, reduce, sketch
+        self._index = {parameter: i for i, parameter in enumerate(parameters.values())}
+        own = {child: dict(child.named_parameters(recurse=False)) for child in module.modules()}
+        chosen = {child: {name: p for name, p in held.items() if p in self._index} for child, held in own.items()}
+        self._holders = {child: held for child, held in chosen.items() if held}
+        self._kinds = {child: kind_of(child) for child in self._holders}
+        self._total: GramSum | None = None
+        self._held: dict[nn.Parameter, Tensor] = {}  # K gradients (K, R, C) of parameters that are not complete
+        self._others: Tensor | None = None  # (B,), while rows are checked: True at responses whose scores are left out
+        self._expanded: dict[tuple[int, int, torch.dtype], Tensor] = {}
+        self._checked = False
+
+    @contextmanager
+    def watch(self, responses: Tensor | None) -> Iterator[None]:
+        """Tap the modules during one forward pass; for `responses`, see `GradientAnalyzer.watch`."""
+        self._responses, self._n_rows, self._seen = responses, 1, Counter[nn.Module]()
+        self._anchor = torch.zeros((), requires_grad=True)
+        with self._tapped():
+            yield
+
+    def add(self, scores: Tensor, advantages: Tensor, last: bool) -> None:
+        """Go back from the scores (B,) of the forward pass that was watched, with advantages (B, K).
+
+        Raises:
+            ValueError: If the parameters' gradients cannot be told from what the taps see.
+        """
+        uses = uses_of(scores, self._parameters, self.mode)
+        self._check_uses(uses, len(scores))
+        if self._total is None:
+            self._total = GramSum(self._reduce)
+        self._left = Counter(parameter for use in uses for parameter in use.parameters.values())
+        self._advantages_BK, self._last, self._expanded = advantages, last, {}
+        with self._tapped():  # layers may compute their activations once more, and must do the same
+            if not self._checked and len(scores) > 1:
+                self._check_rows(scores)
+            self._go_back(scores, torch.ones_like(scores))
+
+    def gram(self) -> NDArray[np.float64]:
+        """Return the products (K, K) of the sums over all that was added, and forget it."""
+        assert self._total is not None
+        for gradients in self._held.values():  # of parameters that the last micro-batch made no use of
+            self._total.add(gradients)
+        matrix_KK = self._total.matrix
+        self.forget()
+        return matrix_KK
+
+    def forget(self) -> None:
+        """Forget what was added."""
+        self._total, self._held, self._expanded = None, {}, {}
+
+    @contextmanager
+    def _tapped(self) -> Iterator[None]:
+        """Put the taps in, and let the graph begin at the lowest of them."""
+        others = [p for p in self._module.parameters() if p.requires_grad and p not in self._index]
+        handles = [self._module.register_forward_pre_hook(self._see_rows, with_kwargs=True)]
+        handles += [module.register_forward_hook(self._tap, with_kwargs=True) for module in self._holders]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _see_rows(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._n_rows = next((len(x) for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.ndim > 1), 1)
+
+    def _tap(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor | None:
+        if not torch.is_grad_enabled():
+            return None
+        x: Tensor = next(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        positions = x if isinstance(module, nn.Embedding) else x[..., 0]
+        responses = None
+        if self._responses is not None and positions.ndim == 1:
+            responses = self._responses[self._seen[module] :][: len(x)]
+            self._seen[module] += len(x)
+        elif len(x) == 1 < self._n_rows:  # a row that all responses share, such as that of the positions
+            x, output = (tensor.expand(self._n_rows, *tensor.shape[1:]) for tensor in (x, output))
+        use = Use(module, self._holders[module], len(x), responses, self._take)
+        tapped: Tensor = Tap.apply(output, x, self._anchor, use)
+        return tapped
+
+    def _check_uses(self, uses: list[Use], n_responses: int) -> None:
+        if not uses:
+            raise ValueError("scores must depend on at least one of the chosen parameters")
+        for use in uses:
+            expected = n_responses if use.responses is None else len(use.responses)
+            if use.rows != expected:
+                raise ValueError(
+                    f'mode="{self.mode}" must see one row for each of the {expected} scores in the input of every '
+                    f"module with chosen parameters, but {type(use.module).__name__} got {use.rows}; "
+                    'mode="backward" does without'
+                )
+
+    def _check_rows(self, scores: Tensor) -> None:
+        """Check that the scores of half of the responses lead to their own rows only."""
+        half = (torch.arange(len(scores), device=scores.device) % 2).to(scores.dtype)
+        self._others = half == 0
+        try:
+            self._go_back(scores, half, retain_graph=True)
+        finally:
+            self._others = None
+        self._checked = True
+
+    def _go_back(self, scores: Tensor, coefficients: Tensor, retain_graph: bool = False) -> None:
+        torch.autograd.grad(scores, self._anchor, coefficients, retain_graph=retain_graph, allow_unused=True)
+
+    def _take(self, use: Use, x: Tensor, d: Tensor) -> None:
+        if self._others is not None:
+            if (d.flatten(0, -2)[_at_positions(self._others, use, d)].abs() > 0).any():
+                raise ValueError(
+                    f'mode="{self.mode}" must see score b depend on row b of the input of every module and on no '
+                    f'other, but in {type(use.module).__name__} others take part; mode="backward" does without'
+                )
+            return
+        coefficients_NK = self._coefficients(use, d)
+        kind = self._kinds[use.module]
+        assert kind is not None
+        for name, parameter in use.parameters.items():
+            factors = kind(use.module, name, x, d)
+            if self._sketch is not None:
+                factors = self._sketch(factors, parameter, self._index[parameter])
+            self._left[parameter] -= 1
+            self._receive(parameter, factors, coefficients_NK)
+
+    def _coefficients(self, use: Use, d: Tensor) -> Tensor:
+        """Return the advantages (N, K) at each position; modules that see the same positions share them."""
+        key = (id(use.responses), d[..., 0].numel(), d.dtype)
+        if key not in self._expanded:
+            self._expanded[key] = _at_positions(self._advantages_BK, use, d).to(d.dtype)
+        return self._expanded[key]
+
+    def _receive(self, parameter: nn.Parameter, factors: Factors, coefficients_NK: Tensor) -> None:
+        """Multiply a parameter's K gradients if this is its last use, or else keep them."""
+        assert self._total is not None
+        complete = self._last and self._left[parameter] == 0
+        held = self._held.pop(parameter, None)
+        if complete and held is None and self._reduce is None:
+            for _, gradients in factors.products(coefficients_NK):
+                self._total.add(gradients)
+            return
+        if held is None:
+            held = factors.columns.new_zeros(coefficients_NK.shape[1], *factors.shape(parameter))
+        for rows, gradients in factors.products(coefficients_NK):
+            held[:, rows] += gradients
+        if complete:
+            self._total.add(held)
+        else:
+            self._held[parameter] = held
+
+
+def _at_positions(values: Tensor, use: Use, d: Tensor) -> Tensor:
+    """Return values (B, ...) of responses for each position (N, ...) of an output gradient."""
+    if use.responses is not None:
+        return values[use.responses]
+    return values.repeat_interleave(d[..., 0].numel() // len(d), 0)
