@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_scheduler
 
-from paretune.agents.losses import loss_terms, token_weights
+from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.settings import AgentSettings, LossMean
 from paretune.weighting import GradientAnalyzer
@@ -34,6 +34,8 @@ class UpdateStatistics:
         entropy: Entropy in nats, 0 where it is not rewarded; a mean over decisions of the loss's kind.
         clip_fraction: Share of decisions whose gradient the clip range cut off.
         grad_norm: The gradient's norm before clipping.
+        log_prob_gap: Mean over decisions of how far the sampler's log-probabilities are from the trainer's, in nats.
+        log_prob_gap_max: The largest such difference.
     """
 
     loss: float
@@ -41,6 +43,8 @@ class UpdateStatistics:
     entropy: float
     clip_fraction: float
     grad_norm: float
+    log_prob_gap: float
+    log_prob_gap_max: float
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
@@ -95,7 +99,7 @@ class Updater:
             rng: Source of the order of mini-batches.
 
         Returns:
-            The means of `UpdateStatistics` over the updates, by name.
+            The means of `UpdateStatistics` over the updates, by name; of maxima the largest.
 
         Raises:
             RuntimeError: If the gradient is not finite; the policy is left as it was.
@@ -111,20 +115,21 @@ class Updater:
             order = rng.permutation(rows) if self.settings.minibatches > 1 else rows
             for minibatch in np.array_split(order, self.settings.minibatches):
                 statistics.append(self._one_update(decisions, advantages_BT, scale, old_BT, minibatch))
-        return {name: float(np.mean([asdict(one)[name] for one in statistics])) for name in asdict(statistics[0])}
+        values = {name: [asdict(one)[name] for one in statistics] for name in asdict(statistics[0])}
+        return {name: float((np.max if name.endswith("_max") else np.mean)(each)) for name, each in values.items()}
 
     def _one_update(
         self, decisions: Decisions, advantages_BT: Tensor, scale: float, old_BT: Tensor | None, rows: Rows
     ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
-        policy_loss = kl = entropy = 0.0
+        policy_loss = kl = entropy = gap = gap_max = 0.0
         clipped = 0
         for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
             reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
-            loss = (terms.policy * weights_BT).sum()
+            loss = (terms.policy * weights_BT * self._importance(old, part)).sum()
             policy_loss += loss.item()
             if terms.kl is not None:
                 part_kl = (terms.kl * weights_BT).sum()
@@ -136,15 +141,21 @@ class Updater:
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
             clipped += int((terms.clipped & part.mask).sum())
+            gaps_BT = (old - part.log_probs).abs()
+            gap += gaps_BT.sum().item()
+            gap_max = max(gap_max, gaps_BT.max().item())
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
+        number = int(decisions.lengths[rows].sum())
         return UpdateStatistics(
             loss=policy_loss + self.settings.kl * kl - self.settings.entropy * entropy,
             kl=kl,
             entropy=entropy,
-            clip_fraction=clipped / int(decisions.lengths[rows].sum()),
+            clip_fraction=clipped / number,
             grad_norm=float(grad_norm),
+            log_prob_gap=gap / number,
+            log_prob_gap_max=gap_max,
         )
 
     def gram(
@@ -161,7 +172,8 @@ class Updater:
         scores, coefficients = [], []
         with analyzer.watch():
             for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
-                weighed_BT = self.policy.log_probs(part, self.settings.temperature) * weights_BT
+                log_probs_BT = self.policy.log_probs(part, self.settings.temperature)
+                weighed_BT = log_probs_BT * weights_BT * self._importance(log_probs_BT, part)
                 if advantages.shape[1] == 1:
                     scores.append(weighed_BT.sum(1))
                     coefficients.append(advantages[part_rows, 0])
@@ -171,6 +183,10 @@ class Updater:
                     coefficients.append(advantages[part_rows, : mask.shape[1]][mask])
         number = sum(map(len, scores))  # the analyzer takes the mean of the scores, the loss their sum
         return analyzer.gram(torch.cat(scores) * number, np.concatenate(coefficients))
+
+    def _importance(self, log_probs: Tensor, part: Decisions) -> Tensor | float:
+        cap = self.settings.importance_cap
+        return 1.0 if cap is None else importance_weights(log_probs, part.log_probs, cap)
 
     def _log_probs(self, part: Decisions) -> tuple[Tensor, Tensor | None]:
         if self.settings.entropy > 0:
