@@ -55,6 +55,23 @@ def loss_terms(
     return LossTerms(policy=-gain, kl=kl, clipped=clipped)
 
 
+def importance_weights(log_probs: Tensor, sampler_log_probs: Tensor, cap: float) -> Tensor:
+    """Return each token's truncated importance weight (B, T), no gradient: 1 where trainer and sampler agree.
+
+        weight = min(exp(log_probs - sampler_log_probs), cap)
+
+    A sampler computes the policy's probabilities with other kernels than the trainer, so that what it draws is slightly
+    off-policy (Yao et al. 2025, "Your Efficient RL Framework Secretly Brings You Off-Policy RL Training",
+    fengyao.notion.site/off-policy-rl; OpenReview xsonlP8DRV).
+
+    Args:
+        log_probs: The trainer's, of the policy that sampled (B, T).
+        sampler_log_probs: The sampler's own (B, T).
+        cap: Largest weight.
+    """
+    return torch.exp(log_probs - sampler_log_probs).clamp(max=cap).detach()
+
+
 def token_weights(mask: Tensor, mean: LossMean, responses: int, tokens: int, max_tokens: int) -> Tensor:
     """Return the weight (B, T) of each token's term in the loss of one optimizer update.
 

@@ -62,6 +62,9 @@ class AgentSettings:
     (B * max_new_tokens); None is "response" for GRPO and "constant" for the others."""
     epochs: int = 1
     """Passes over each step's responses."""
+    importance_cap: float | None = None
+    """Weigh each decision by the trainer's probability of it over the sampler's own, at most this (truncated importance
+    sampling); None is no correction. What there is to correct, the metrics tell as log_prob_gap."""
     minibatches: int = 1
     """Optimizer updates per pass; responses are split evenly."""
 
@@ -182,6 +185,7 @@ def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
         **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: v % 1 == 0 and v >= 0)),
         **dict.fromkeys(("lr", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
         "top_p": ("above 0 and at most 1", lambda v: 0 < v <= 1),
+        "importance_cap": ("a finite number of at least 1", lambda v: 1 <= v < math.inf),
         "gamma": ("from 0 to 1", lambda v: 0 <= v <= 1),
         "clip": ("at least 0 and below 1", lambda v: 0 <= v < 1),
         **dict.fromkeys(

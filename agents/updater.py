@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_scheduler
 
-from paretune.agents.losses import loss_terms, token_weights
+from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
@@ -35,6 +35,8 @@ class UpdateStatistics:
         entropy: Entropy in nats, 0 where it is not rewarded; a mean over decisions of the loss's kind.
         clip_fraction: Share of decisions whose gradient the clip range cut off.
         grad_norm: The gradient's norm before clipping.
+        log_prob_gap: Mean over decisions of how far the sampler's log-probabilities are from the trainer's, in nats.
+        log_prob_gap_max: The largest such difference.
     """
 
     loss: float
@@ -42,6 +44,8 @@ class UpdateStatistics:
     entropy: float
     clip_fraction: float
     grad_norm: float
+    log_prob_gap: float
+    log_prob_gap_max: float
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
@@ -98,7 +102,7 @@ class Updater:
             rng: Source of the order of mini-batches.
 
         Returns:
-            The means of `UpdateStatistics` over the updates, by name.
+            The means of `UpdateStatistics` over the updates, by name; of maxima the largest.
 
         Raises:
             RuntimeError: If the gradient is not finite; the policy is left as it was.
@@ -115,7 +119,8 @@ class Updater:
             order = rng.permutation(rows) if self.settings.minibatches > 1 else rows
             for minibatch in np.array_split(order, self.settings.minibatches):
                 statistics.append(self._one_update(decisions, advantages_BT, scale, old_BT, minibatch, lengths))
-        return {name: float(np.mean([asdict(one)[name] for one in statistics])) for name in asdict(statistics[0])}
+        values = {name: [asdict(one)[name] for one in statistics] for name in asdict(statistics[0])}
+        return {name: float((np.max if name.endswith("_max") else np.mean)(each)) for name, each in values.items()}
 
     def _one_update(
         self,
@@ -127,13 +132,13 @@ class Updater:
         lengths: NDArray[np.int64],
     ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
-        sums = dict.fromkeys(("policy", "kl", "entropy", "clipped"), 0.0)
+        sums, gap_max = dict.fromkeys(("policy", "kl", "entropy", "clipped", "gap"), 0.0), 0.0
         for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
             reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
-            loss = (terms.policy * weights_BT).sum()
+            loss = (terms.policy * weights_BT * self._importance(old, part)).sum()
             sums["policy"] += loss.item()
             if terms.kl is not None:
                 part_kl = (terms.kl * weights_BT).sum()
@@ -145,17 +150,23 @@ class Updater:
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
             sums["clipped"] += int((terms.clipped & part.mask).sum())
+            gaps_BT = (old - part.log_probs).abs()
+            sums["gap"] += gaps_BT.sum().item()
+            gap_max = max(gap_max, gaps_BT.max().item())
         self.processes.sum_gradients(self.trained)
         sums = self.processes.summed(sums)
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
+        number = int(lengths[rows].sum())
         return UpdateStatistics(
             loss=sums["policy"] + self.settings.kl * sums["kl"] - self.settings.entropy * sums["entropy"],
             kl=sums["kl"],
             entropy=sums["entropy"],
-            clip_fraction=sums["clipped"] / int(lengths[rows].sum()),
+            clip_fraction=sums["clipped"] / number,
             grad_norm=float(grad_norm),
+            log_prob_gap=sums["gap"] / number,
+            log_prob_gap_max=max(self.processes.gathered(gap_max)),
         )
 
     def gram(
@@ -177,7 +188,8 @@ class Updater:
         for i, (part_rows, part, weights_BT) in enumerate(parts):
             mask = part.mask.cpu().numpy()
             with analyzer.watch(part.mask.nonzero()[:, 0] if single else None):
-                weighed_BT = self.policy.log_probs(part, self.settings.temperature) * weights_BT
+                log_probs_BT = self.policy.log_probs(part, self.settings.temperature)
+                weighed_BT = log_probs_BT * weights_BT * self._importance(log_probs_BT, part)
                 scores = weighed_BT.sum(1) if single else weighed_BT[part.mask]  # one for each decision
             scores = scores * number  # the analyzer takes the mean of the scores, the loss their sum
             judged_BTK = advantages[part_rows, : mask.shape[1]]
@@ -185,6 +197,10 @@ class Updater:
             if i < len(parts) - 1:
                 analyzer.add(scores, coefficients)
         return analyzer.gram(scores, coefficients)
+
+    def _importance(self, log_probs: Tensor, part: Decisions) -> Tensor | float:
+        cap = self.settings.importance_cap
+        return 1.0 if cap is None else importance_weights(log_probs, part.log_probs, cap)
 
     def _log_probs(self, part: Decisions) -> tuple[Tensor, Tensor | None]:
         if self.settings.entropy > 0:

@@ -111,6 +111,7 @@ def test_a_run_folder_tells_what_happened(tmp_path):
     last = lines[-1]
     assert set(last) >= {"rewards", "weights", "scale", "meta_reward", "hypervolume", "advantage_conflict"}
     assert set(last) >= {"zero_variance_groups", "tokens", "lr", "loss", "grad_norm", "kl", "clip_fraction", "counts"}
+    assert last["log_prob_gap"] <= last["log_prob_gap_max"] < 1e-4
     assert set(last["times"]) == {"sample", "score", "update", "validate"}
     assert set(last["rewards"]) == {"a", "b"} == set(last["weights"]) == set(last["validation"])
     assert 0 <= last["rewards"]["a"]["min"] <= last["rewards"]["a"]["mean"] <= last["rewards"]["a"]["max"] <= 1

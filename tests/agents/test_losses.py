@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from paretune.agents.losses import loss_terms, token_weights
+from paretune.agents.losses import importance_weights, loss_terms, token_weights
 
 MASK = torch.tensor([[True, True, True, True], [True, False, False, False]])
 
@@ -43,6 +43,13 @@ def test_kl_is_the_k3_estimator():
     assert terms.kl.item() == pytest.approx(math.exp(-0.5) + 0.5 - 1)
     same = loss_terms(log_probs, log_probs, torch.zeros(1, 1), 0.0, log_probs).kl
     assert same is not None and same.item() == 0.0
+
+
+def test_importance_weights_are_ratios_up_to_the_cap_and_carry_no_gradient():
+    trainer = torch.tensor([[0.1, 0.4, 0.9]]).log().requires_grad_()
+    weights = importance_weights(trainer, torch.tensor([[0.2, 0.4, 0.1]]).log(), cap=2.0)
+    torch.testing.assert_close(weights, torch.tensor([[0.5, 1.0, 2.0]]))
+    assert not weights.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,49 @@ def test_a_gradient_that_is_not_finite_stops_before_the_policy_is_spoilt():
     with pytest.raises(RuntimeError, match="non-finite"):
         made.update(some_tokens(), np.full((len(PROMPTS), 1), np.nan), 1.0, 1e-2, np.random.default_rng(0))
     assert_same_weights(before, made.policy.model.state_dict(), atol=0)
+
+
+def off_by(tokens: Tokens, shifts: dict[tuple[int, int], float]) -> Tokens:
+    """The same responses, from a sampler that was wrong by some nats at some tokens."""
+    log_probs = tokens.log_probs.clone()
+    for place, shift in shifts.items():
+        log_probs[place] += shift
+    return replace(tokens, log_probs=log_probs)
+
+
+@pytest.mark.parametrize("several", [{}, {"minibatches": 1, "epochs": 2}])
+@pytest.mark.parametrize("tokens_per_batch", [20, 10_000])
+def test_the_gap_between_sampler_and_trainer_is_measured(several, tokens_per_batch):
+    def statistics(tokens: Tokens) -> dict[str, float]:
+        made = updater(tokens_per_batch=tokens_per_batch, **several)
+        return made.update(tokens, ADVANTAGES, 1.0, 1e-2, np.random.default_rng(0))
+
+    tokens = some_tokens()
+    exact = statistics(tokens)
+    assert exact["log_prob_gap"] < 1e-5 > exact["log_prob_gap_max"]
+    wrong = statistics(off_by(tokens, {(0, 0): 0.25, (5, 0): -0.75}))
+    assert wrong["log_prob_gap"] == pytest.approx(1.0 / tokens.lengths.sum(), abs=1e-5)
+    assert wrong["log_prob_gap_max"] == pytest.approx(0.75, abs=1e-5)
+
+
+def test_importance_weights_multiply_each_tokens_gradient_up_to_the_cap():
+    def gradient(cap: float | None, tokens: Tokens, advantages: np.ndarray) -> torch.Tensor:
+        made = updater(importance_cap=cap)
+        made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
+        before = made.policy.model.lm_head.weight.detach().clone()
+        made.update(tokens, advantages, 1.0, 1.0, np.random.default_rng(0))
+        return before - made.policy.model.lm_head.weight.detach()
+
+    tokens = some_tokens()
+    # the trainer finds the one token 3 times as likely as the sampler, the other half as likely
+    likely = off_by(tokens, {(2, 0): -np.log(3.0), (4, 0): np.log(2.0)})
+    advantages = np.repeat(ADVANTAGES, tokens.response.shape[1], axis=1)
+    weighed = advantages.copy()
+    weighed[2, 0] *= 2.5
+    weighed[4, 0] *= 0.5
+    expected = gradient(None, tokens, weighed)
+    torch.testing.assert_close(gradient(2.5, likely, advantages), expected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(gradient(None, likely, advantages), gradient(None, tokens, advantages))
 
 
 @pytest.mark.parametrize("mode", ["exact", "backward"])
