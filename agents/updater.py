@@ -34,6 +34,7 @@ class UpdateStatistics:
         entropy: Entropy in nats, 0 where it is not rewarded; a mean over decisions of the loss's kind.
         clip_fraction: Share of decisions whose gradient the clip range cut off.
         grad_norm: The gradient's norm before clipping.
+        padding: Share of the forward passes that was padding.
     """
 
     loss: float
@@ -41,6 +42,7 @@ class UpdateStatistics:
     entropy: float
     clip_fraction: float
     grad_norm: float
+    padding: float
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
@@ -118,7 +120,7 @@ class Updater:
     ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
         policy_loss = kl = entropy = 0.0
-        clipped = 0
+        clipped = padding = size = 0
         for part_rows, part, weights_BT in self._micro_batches(decisions, rows):
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
@@ -135,6 +137,7 @@ class Updater:
                 entropy += part_entropy.item()
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
+            padding, size = padding + part.padding[0], size + part.padding[1]
             clipped += int((terms.clipped & part.mask).sum())
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
@@ -145,6 +148,7 @@ class Updater:
             entropy=entropy,
             clip_fraction=clipped / int(decisions.lengths[rows].sum()),
             grad_norm=float(grad_norm),
+            padding=padding / size,
         )
 
     def gram(
