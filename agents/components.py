@@ -143,8 +143,10 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     values = {
         name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for name, value in values.items()
     }
-    stop, reference = values.get("stop", ()), values.get("reference")
-    values = {**values, "stop": (stop,) if isinstance(stop, str) else tuple(stop)}
+    reference = values.get("reference")
+    for name in ("stop", "lora_targets"):
+        texts = values.get(name, ())
+        values = {**values, name: (texts,) if isinstance(texts, str) else tuple(texts)}
     values["reference"] = None if reference is None else tuple(map(float, reference))
     hints = get_type_hints(AgentSettings)
     whole = [name for name, value in values.items() if type(value) is int and hints[name] in (float, float | None)]

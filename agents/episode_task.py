@@ -29,6 +29,15 @@ SPLIT_SIZE = 32
 FIRST_SEED = {"validation": 0, "test": SPLIT_SIZE, "train": 2 * SPLIT_SIZE}
 """Least reset seed of each split; all from that of "train" on are for training."""
 
+_ONLY_POSSIBLE: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("top_p", (1.0,)),
+    ("stop", ((),)),
+    ("precision", ("float32", "auto")),
+    ("lora_rank", (None,)),
+    ("gradient_checkpointing", (False,)),
+)
+"""What settings of language models must be for a network."""
+
 LONGEST = 1000
 """Most steps of an episode where neither the environment nor the settings say."""
 
@@ -47,7 +56,7 @@ class EpisodeTask:
         Raises:
             ValueError: If the environment cannot be copied, or a setting is for language models only.
         """
-        for name, possible in (("top_p", (1.0,)), ("stop", ((),)), ("precision", ("float32", "auto"))):
+        for name, possible in _ONLY_POSSIBLE:
             if getattr(settings, name) not in possible:
                 raise ValueError(
                     f"{name}: must be {possible[0]!r} for a network policy, got {getattr(settings, name)!r}"

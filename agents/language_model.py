@@ -1,24 +1,30 @@
 """A Hugging Face causal language model as a policy.
 
-Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabulary.
+Shapes: B responses, T response tokens, N = response tokens that are not padding, L tokens of a prompt with its
+response, V tokens in the vocabulary, H hidden.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from paretune.agents import adapters
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.rollout import Tokens
+from paretune.agents.scoring import recomputed, score_hidden
+from paretune.agents.settings import AgentSettings
 from paretune.envs import Prompt
+from paretune.weighting.layers import find_layers
 
 
 class LanguageModelPolicy(Policy):
@@ -29,9 +35,13 @@ class LanguageModelPolicy(Policy):
         model: The model, in evaluation mode (no dropout) with float32 weights.
         tokenizer: Its tokenizer.
         precision: Number format of the forward pass; bfloat16 goes through autocast, the weights stay float32.
+        foundation: What the model's adapters stand on; None if it has none.
+        adapter_on: Whether the adapters take part.
+        logits_at_once: Most logits, tokens times vocabulary, that exist at a time while responses are scored.
+        gradient_checkpointing: Whether layers keep their inputs alone for the backward pass.
     """
 
-    model: Any  # a PreTrainedModel; what generation mixes into it is not typed
+    model: Any  # a PreTrainedModel or a PeftModel; what generation mixes into it is not typed
 
     def __init__(
         self,
@@ -39,8 +49,16 @@ class LanguageModelPolicy(Policy):
         tokenizer: PreTrainedTokenizerBase,
         name: str = "custom",
         precision: torch.dtype = torch.float32,
+        foundation: adapters.Foundation | None = None,
     ) -> None:
         """Wrap `model` and `tokenizer`.
+
+        Args:
+            model: The model, with or without adapters of peft's.
+            tokenizer: Its tokenizer.
+            name: Where the model came from.
+            precision: Number format of the forward pass.
+            foundation: What adapters stand on; None is a base model that is saved with every checkpoint.
 
         Raises:
             ValueError: If neither the model nor the tokenizer names an end token.
@@ -49,6 +67,11 @@ class LanguageModelPolicy(Policy):
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.precision = precision
+        if foundation is None and adapters.is_adapted(model):
+            foundation = adapters.Foundation(base=None, neutral=adapters.is_neutral(model))
+        self.foundation, self.adapter_on = foundation, True
+        defaults = AgentSettings()
+        self.logits_at_once, self.gradient_checkpointing = defaults.logits_at_once, defaults.gradient_checkpointing
         self._published_generation_config = _savable(model.generation_config)
         self.end_tokens = _end_tokens(model, tokenizer)
         if not self.end_tokens:
@@ -56,6 +79,13 @@ class LanguageModelPolicy(Policy):
         self.pad_token = self.end_tokens[0]  # masked everywhere; a tokenizer's own may lie outside of the vocabulary
         # generate() fills unset options from the model's own configuration: a bare one keeps the distribution pure.
         model.generation_config = GenerationConfig(eos_token_id=self.end_tokens, pad_token_id=self.pad_token)
+        self._plain_head = self._has_plain_head()
+        if not self._plain_head:
+            warnings.warn(
+                f"policy: the logits of {name!r} are not those of its output layer alone (they are scaled or capped, "
+                "say), so they are not computed in chunks, whatever logits_at_once says",
+                stacklevel=2,
+            )
 
     @property
     def device(self) -> torch.device:
@@ -89,35 +119,94 @@ class LanguageModelPolicy(Policy):
     def logits(self, decisions: Decisions) -> Tensor:
         """Return the logits (N, V) at the N response tokens that are not padding, from one forward pass."""
         assert isinstance(decisions, Tokens)
-        mask = torch.cat([decisions.prompt_mask, decisions.mask], dim=1)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            logits = self.model(
-                input_ids=torch.cat([decisions.prompt, decisions.response], dim=1),
-                attention_mask=mask.long(),
-                position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-                logits_to_keep=decisions.response.shape[1] + 1,
-                use_cache=False,
-            ).logits
-        return logits[:, :-1][decisions.mask]
+        tokens_BL, predecessor_BT = decisions.joined()
+        first = int(predecessor_BT[:, 0].min())
+        with self._computing():
+            kept = tokens_BL.shape[1] - 1 - first
+            logits = self.model(input_ids=tokens_BL[:, :-1], logits_to_keep=kept, use_cache=False).logits
+        return _at(logits, predecessor_BT - first, decisions.mask)
+
+    def reference(self) -> Self:
+        """Return the policy as it is now, frozen: a copy, or the policy itself without an adapter that did nothing."""
+        if self.foundation is None or not self.foundation.neutral:
+            return super().reference()
+        base = copy.copy(self)
+        base.adapter_on = False
+        return base
 
     def check_savable(self) -> None:
         """Raise ValueError if checkpoints of the model could not be loaded again."""
-        if hasattr(self.model, "peft_config"):
-            raise ValueError(
-                f"policy: checkpoints must hold a whole model, but {self.name!r} has adapters on another one; merge "
-                "them (merge_and_unload) or train without a run folder"
-            )
+        if self.foundation is not None:
+            adapters.check_savable(self.model)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model (safetensors) and tokenizer in Hugging Face format."""
-        bare = self.model.generation_config
-        self.model.generation_config = self._published_generation_config
+        """Write tokenizer and model (safetensors) in Hugging Face format; of a model with an adapter that alone.
+
+        A base model that has no name goes to the subfolder `base`.
+        """
+        with no_progress_bars():
+            self.tokenizer.save_pretrained(folder)
+            if self.foundation is None:
+                self._save_model(self.model, folder)
+                return
+            adapters.save_adapter(self.model, self.foundation, Path(folder))
+            if self.foundation.base is None:
+                self._save_model(adapters.base_of(self.model), Path(folder) / adapters.BASE)
+                self.tokenizer.save_pretrained(Path(folder) / adapters.BASE)
+
+    def _save_model(self, model: Any, folder: str | Path) -> None:
+        bare = model.generation_config
+        model.generation_config = self._published_generation_config
         try:
-            with no_progress_bars():
-                self.model.save_pretrained(folder)
-                self.tokenizer.save_pretrained(folder)
+            model.save_pretrained(folder)
         finally:
-            self.model.generation_config = bare
+            model.generation_config = bare
+
+    def _scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
+        if not self._plain_head:
+            return super()._scores(decisions, temperature, entropies)
+        assert isinstance(decisions, Tokens)
+        body, head = self._body_and_head()
+        tokens_BL, predecessor_BT = decisions.joined()
+        with self._computing():
+            hidden_BLH = body(input_ids=tokens_BL[:, :-1], use_cache=False).last_hidden_state
+            hidden_NH = _at(hidden_BLH, predecessor_BT, decisions.mask)
+            rows = max(1, self.logits_at_once // self.model.config.get_text_config().vocab_size)
+            return score_hidden(head, hidden_NH, decisions.response[decisions.mask], temperature, entropies, rows)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Forward passes in the policy's precision, with or without adapters, layers recomputed or not."""
+        with ExitStack() as stack:
+            stack.enter_context(
+                torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+            )
+            if not self.adapter_on:
+                stack.enter_context(adapters.adapter_off(self.model))
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                stack.enter_context(recomputed(find_layers(self.model)[1]))
+            yield
+
+    def _body_and_head(self) -> tuple[Any, Any]:
+        """Return the layers up to the last hidden state, and the one that turns it into logits."""
+        whole = self.model.get_base_model() if adapters.is_adapted(self.model) else self.model
+        return whole.base_model, whole.get_output_embeddings()
+
+    @torch.no_grad()
+    def _has_plain_head(self) -> bool:
+        """Whether the logits are those of the output layer, bit for bit, on two tokens."""
+        body, head = self._body_and_head()
+        if head is None or any(module is head for module in body.modules()):
+            return False
+        tokens = torch.full((1, 2), self.pad_token, device=self.device)
+        hidden = body(input_ids=tokens, use_cache=False).last_hidden_state
+        return torch.equal(head(hidden), self.model(input_ids=tokens, use_cache=False).logits)
+
+
+def _at(values_BL: Tensor, place_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the rows (N, ...) of values (B, L, ...) at the places (B, T) that are not masked."""
+    row, decision = mask_BT.nonzero(as_tuple=True)
+    return values_BL[row, place_BT[row, decision]]
 
 
 @contextmanager

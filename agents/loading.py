@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from paretune.agents import adapters
 from paretune.agents.language_model import LanguageModelPolicy, no_progress_bars
 from paretune.agents.network import CONFIG, NetworkPolicy
 from paretune.agents.policy import Policy
@@ -26,7 +27,8 @@ def load_policy(name: str | Path, device: str = "auto", precision: Precision = "
     """Load a causal language model and its tokenizer; every name goes through the same code.
 
     Args:
-        name: "tiny-math" (the embedded model), a folder in Hugging Face format, a GGUF file, or a hub id.
+        name: "tiny-math" (the embedded model), a folder in Hugging Face format, a folder with an adapter (of a
+            checkpoint, or of peft's) whose base model is then loaded as well, a GGUF file, or a hub id.
         device: Such as cpu or cuda:1; "auto" takes an accelerator where there is one.
         precision: Number format of forward passes; the weights are float32 always.
 
@@ -39,6 +41,8 @@ def load_policy(name: str | Path, device: str = "auto", precision: Precision = "
     """
     target = pick_device(device)
     kind = pick_precision(precision, target)
+    if adapters.is_adapter_folder(Path(name)):
+        return _load_adapted(Path(name), str(name), device, precision)
     path = EMBEDDED.get(str(name), Path(name))
     options: dict[str, Any] = {}
     source: str | Path = path
@@ -62,6 +66,18 @@ def load_policy(name: str | Path, device: str = "auto", precision: Precision = "
                 delattr(owner, name_of_mark)
     torch.nn.Module.to(model, target)  # the model class's own `to` is not typed for devices
     return LanguageModelPolicy(model, tokenizer, str(name), kind)
+
+
+def _load_adapted(folder: Path, name: str, device: str, precision: Precision) -> LanguageModelPolicy:
+    foundation = adapters.read_foundation(folder)
+    base = load_policy(foundation.base or folder / adapters.BASE, device, precision)
+    if base.foundation is not None:
+        raise ValueError(f"policy: the base model of the adapter in {name!r} must have no adapters itself")
+    model = adapters.load_adapter(base.model, folder)
+    tokenizer = base.tokenizer
+    if (folder / "tokenizer_config.json").is_file():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    return LanguageModelPolicy(model, tokenizer, name, base.precision, foundation)
 
 
 def load_saved(folder: Path, device: str = "auto", precision: Precision = "auto") -> Policy:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from paretune.agents import adapters
 from paretune.agents.features import make_encoder
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.loading import load_policy, pick_device, precision_name
@@ -46,6 +47,8 @@ def resolve_policy(
         if options:
             raise ValueError(f"policy_options: a language model has none, got {dict(options)!r}")
         policy = load_policy(policy, settings.device, settings.precision)
+        if settings.lora_rank is not None and policy.foundation is None:
+            policy = _with_lora(policy, settings)
     else:
         policy = _network(str(policy), options or {}, env, settings)
     wanted = LanguageModelPolicy if is_text else NetworkPolicy
@@ -53,8 +56,13 @@ def resolve_policy(
         raise ValueError(f"policy: must be a {wanted.__name__} for this environment, got a {type(policy).__name__}")
     if isinstance(policy, NetworkPolicy):
         _check_network(policy, env)
+    adapted = isinstance(policy, LanguageModelPolicy) and policy.foundation is not None
+    if isinstance(policy, LanguageModelPolicy):
+        _check_lora(policy, settings)
+        policy.logits_at_once = settings.logits_at_once
+        policy.gradient_checkpointing = settings.gradient_checkpointing
     if settings.lr is None:
-        settings = replace(settings, lr=default_learning_rate(policy.parameters))
+        settings = replace(settings, lr=default_learning_rate(policy.parameters, adapted))
     return policy, settings
 
 
@@ -62,6 +70,28 @@ def policy_config(policy: Policy) -> dict[str, Any]:
     """Return what a settings file says of `policy`."""
     options = {"hidden": list(policy.config.hidden)} if isinstance(policy, NetworkPolicy) else {}
     return {"policy": policy.name, "policy_options": options}
+
+
+def _with_lora(policy: LanguageModelPolicy, settings: AgentSettings) -> LanguageModelPolicy:
+    """Return a policy that trains new adapters on `policy`."""
+    rank, alpha = settings.lora_rank, settings.lora_alpha
+    assert rank is not None
+    model = adapters.add_lora(policy.model, rank, alpha or 2.0 * rank, settings.lora_targets, settings.seed)
+    base = str(Path(policy.name).resolve()) if Path(policy.name).exists() else policy.name
+    foundation = adapters.Foundation(base=base, neutral=True)
+    return LanguageModelPolicy(model, policy.tokenizer, policy.name, policy.precision, foundation)
+
+
+def _check_lora(policy: LanguageModelPolicy, settings: AgentSettings) -> None:
+    if settings.lora_rank is None:
+        return
+    ranks = [getattr(c, "r", None) for c in policy.model.peft_config.values()] if policy.foundation else []
+    if ranks != [settings.lora_rank]:
+        has = f"adapters of rank {ranks}" if ranks else "none"
+        raise ValueError(
+            "lora_rank: must be left out where the policy is an object or a folder with adapters, which stay what they "
+            f"are; got {settings.lora_rank}, and the policy has {has}"
+        )
 
 
 def _network(kind: str, options: Mapping[str, Any], env: gym.Env[Any, Any], settings: AgentSettings) -> NetworkPolicy:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+
+from paretune.agents.scoring import score_logits
 
 
 class Decisions(Protocol):
@@ -45,8 +46,13 @@ class Decisions(Protocol):
         """Return the sequences `rows`, without padding that none of them needs."""
         ...
 
-    def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
+    def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
         """Split `rows` into batches of at most `max_tokens`, padding included."""
+        ...
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """How much of a forward pass is padding, and how much there is in all."""
         ...
 
 
@@ -84,17 +90,14 @@ class Policy(ABC):
     def log_probs(self, decisions: Decisions, temperature: float = 1.0) -> Tensor:
         """Return the log-probabilities (B, T) of what was chosen, float32; 0 at padding.
 
-        The logits exist only for decisions that are not padding of these B sequences, so the caller bounds memory by
-        passing micro-batches.
+        Memory grows with the B sequences: the caller bounds it by passing micro-batches.
         """
-        return self._log_probs(self._tempered(decisions, temperature), decisions)
+        return _at_mask(self._scores(decisions, temperature, False)[0], decisions.mask)
 
     def log_probs_and_entropies(self, decisions: Decisions, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return `log_probs`, and the entropies (B, T) in nats of the distributions; 0 at padding."""
-        logits_NA = self._tempered(decisions, temperature)
-        all_NA = logits_NA.log_softmax(-1)
-        entropies_N = -(all_NA.exp() * all_NA).sum(-1)
-        return self._log_probs(logits_NA, decisions), _at_mask(entropies_N, decisions.mask)
+        log_probs_N, entropies_N = self._scores(decisions, temperature, True)
+        return _at_mask(log_probs_N, decisions.mask), _at_mask(entropies_N, decisions.mask)
 
     def reference(self) -> Self:
         """Return a frozen copy of the policy as it is now."""
@@ -114,13 +117,9 @@ class Policy(ABC):
     def check_savable(self) -> None:
         """Raise ValueError if checkpoints of the model could not be loaded again."""
 
-    def _tempered(self, decisions: Decisions, temperature: float) -> Tensor:
-        logits = self.logits(decisions)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
-
-    def _log_probs(self, logits_NA: Tensor, decisions: Decisions) -> Tensor:
-        chosen_N = decisions.chosen[decisions.mask]
-        return _at_mask(-cross_entropy(logits_NA, chosen_N, reduction="none"), decisions.mask)
+    def _scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
+        """Return what `score_logits` does, of the N decisions that are not padding."""
+        return score_logits(self.logits(decisions), decisions.chosen[decisions.mask], temperature, entropies)
 
 
 def _at_mask(values_N: Tensor, mask: Tensor) -> Tensor:

@@ -143,9 +143,12 @@ class Recorder:
             self.folder.check_free(self._overwrite)
 
     def _write_reference(self, folder: RunFolder, agent: Agent) -> None:
-        if agent.updater.reference is not None and not folder.reference_path.exists():
+        reference = agent.updater.reference
+        if reference is None or reference.model is agent.policy.model:
+            return  # it is the policy without its adapter
+        if not folder.reference_path.exists():
             with atomic_path(folder.reference_path) as temporary:
-                agent.updater.reference.save(temporary)
+                reference.save(temporary)
 
     def _write(self, folder: RunFolder, agent: Agent, line: Line) -> None:
         folder.append_metrics(line)

@@ -76,7 +76,8 @@ def load_agent(
     if path is not None and state is not None:
         restore(agent, state)
         read_optimizer(path, agent.updater.optimizer)
-        if agent.updater.reference is not None:
+        reference = agent.updater.reference
+        if reference is not None and reference.model is not agent.policy.model:
             agent.updater.reference = load_saved(run.reference_path, str(agent.policy.device), agent.settings.precision)
     return agent
 

@@ -6,7 +6,7 @@ T response tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from paretune.agents.packing import micro_batches
 from paretune.envs import Prompt, Response
 
 
@@ -67,12 +68,32 @@ class Tokens:
             log_probs=self.log_probs[index, :last],
         )
 
-    def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-        """Split `rows` into batches of at most `max_tokens` tokens, padding included, longest responses first.
+    def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
+        """Split `rows` into batches of at most `max_tokens` tokens of prompts and responses, as `joined` pads them."""
+        return micro_batches(rows, self.prompt_lengths + self.lengths, max_tokens)
 
-        A response that is longer than `max_tokens` by itself is a batch of its own.
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Numbers of padding tokens, and of all tokens, of prompts and responses as `joined` pads them."""
+        lengths = self.prompt_lengths + self.lengths
+        size = len(lengths) * int(lengths.max())
+        return size - int(lengths.sum()), size
+
+    def joined(self) -> tuple[Tensor, Tensor]:
+        """Return prompts with their responses (B, L), L the longest together, padded with 0 on the right.
+
+        Behind what is read, padding changes nothing under any kind of causal attention, so none needs a mask.
+
+        Returns:
+            The tokens (B, L), and the place (B, T) in its row of each response token's predecessor, which predicts it.
         """
-        return micro_batches(rows, self.prompt_lengths, self.lengths, max_tokens)
+        prompt_lengths_B1 = self.prompt_mask.sum(1, keepdim=True)
+        lengths_B1 = prompt_lengths_B1 + self.mask.sum(1, keepdim=True)
+        both = torch.cat([self.prompt, self.response], dim=1)
+        place_L = torch.arange(int(lengths_B1.max()), device=both.device)
+        source_BL = (place_L + self.prompt.shape[1] - prompt_lengths_B1).clamp(max=both.shape[1] - 1)
+        predecessor_BT = torch.arange(-1, self.response.shape[1] - 1, device=both.device) + prompt_lengths_B1
+        return both.gather(1, source_BL) * (place_L < lengths_B1), predecessor_BT
 
     @classmethod
     def concatenate(cls, parts: Sequence[Tokens]) -> Tokens:
@@ -113,25 +134,3 @@ class Rollout:
     def decisions(self) -> Tokens:
         """What the policy chose: the tokens."""
         return self.tokens
-
-
-def micro_batches(
-    rows: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: NDArray[np.int64], max_tokens: int
-) -> Iterator[NDArray[np.int64]]:
-    """Split sequences into batches of at most `max_tokens`, padding included, longest first.
-
-    Args:
-        rows: The sequences' numbers.
-        prompt_lengths: What stands before each sequence (B,), padded on its own.
-        lengths: Lengths (B,) of the sequences.
-        max_tokens: Most of a batch; a sequence that is longer by itself is a batch of its own.
-    """
-    rows = rows[np.argsort(-(prompt_lengths + lengths)[rows], kind="stable")]
-    start = 0
-    while start < len(rows):
-        widths = np.maximum.accumulate(prompt_lengths[rows[start:]])
-        widths = widths + np.maximum.accumulate(lengths[rows[start:]])
-        fitting = int(np.searchsorted(widths * np.arange(1, len(widths) + 1), max_tokens, side="right"))
-        stop = start + max(1, fitting)
-        yield rows[start:stop]
-        start = stop

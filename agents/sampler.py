@@ -1,26 +1,29 @@
 """Sampling responses with transformers.
 
-Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabulary.
+Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabulary, H heads, D dimensions of a head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
+    DynamicCache,
     EosTokenCriteria,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    PreTrainedConfig,
     StoppingCriteria,
     StoppingCriteriaList,
     StopStringCriteria,
 )
+from transformers.cache_utils import DynamicLayer
 
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.rollout import Rollout, Tokens
@@ -113,6 +116,7 @@ class TransformersSampler:
                 ),
                 logits_processor=LogitsProcessorList([recorder]),
                 stopping_criteria=StoppingCriteriaList([lengths]),
+                past_key_values=_roomy_cache(policy.model.config, prompt.shape[1] + self.max_new_tokens),
             )
         response = sequences[:, prompt.shape[1] :]
         mask = torch.arange(response.shape[1], device=response.device) < lengths.of(response)[:, None]
@@ -124,6 +128,34 @@ class TransformersSampler:
         if self.stop:
             criteria.append(StopStringCriteria(tokenizer=self.policy.tokenizer, stop_strings=list(self.stop)))
         return criteria
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of a layer in memory that is taken once: growing by a token copies nothing that is there."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self._room: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Add keys and values (B, H, T, D), and return all of them."""
+        first = self.get_seq_length()
+        last = first + key_states.shape[2]
+        if self._room is None:
+            self.lazy_initialization(key_states, value_states)
+            self._room = tuple(x.new_empty(*x.shape[:2], self.length, x.shape[3]) for x in (key_states, value_states))
+        for room, new in zip(self._room, (key_states, value_states), strict=True):
+            room[:, :, first:last] = new
+        self.keys, self.values = (room[:, :, :last] for room in self._room)
+        return self.keys, self.values
+
+
+def _roomy_cache(config: PreTrainedConfig, length: int) -> DynamicCache:
+    """Return transformers' usual cache, whose plain layers have room for `length` tokens from the start."""
+    cache = DynamicCache(config=config)
+    cache.layers = [_RoomyLayer(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
 
 
 class _LogProbRecorder(LogitsProcessor):

@@ -68,10 +68,20 @@ class AgentSettings:
     minibatches: int = 1
     """Optimizer updates per pass; responses are split evenly."""
 
+    # Adapters of language models
+    lora_rank: int | None = None
+    """Train LoRA adapters of this rank instead of the model's own weights; a checkpoint holds them alone, and the KL
+    term needs no second model. Needs the extra peft."""
+    lora_alpha: float | None = None
+    """LoRA updates are scaled by lora_alpha / lora_rank; None is twice the rank."""
+    lora_targets: tuple[str, ...] = ()
+    """Names of the layers that get adapters, such as q_proj v_proj; none stands for all linear ones but the output."""
+
     # Optimizer
     lr: float | None = None
     """Peak learning rate of AdamW; None goes by the size of the model: 3e-4 * (parameters / 1e6)^(-2/3), which is
-    3.3e-4 for tiny-math, 1.1e-5 for 135 M parameters and 7.5e-7 for 8 B, where the paper takes 1e-6; at most 3e-3."""
+    3.3e-4 for tiny-math, 1.1e-5 for 135 M parameters and 7.5e-7 for 8 B, where the paper takes 1e-6; at most 3e-3;
+    ten times as much for adapters."""
     schedule: Schedule = "constant"
     """Course of the learning rate over the training steps, after the warm-up; the polynomial is of degree 2."""
     warmup: int = 0
@@ -84,6 +94,12 @@ class AgentSettings:
     # Memory and devices
     tokens_per_batch: int = 8192
     """Most tokens (padding included) in one forward pass; gradients accumulate over as many passes as are needed."""
+    logits_at_once: int = 33_554_432
+    """Most logits (tokens times vocabulary) of a language model that exist at a time while responses are scored. Where
+    a forward pass has more, they come in chunks, and the backward pass computes them again."""
+    gradient_checkpointing: bool = False
+    """Keep only the inputs of a language model's layers for the backward pass, which computes the rest again: less
+    memory, a third more time, the same gradients."""
     device: str = "auto"
     """Device of the model, such as cpu, cuda:1 or mps; auto takes the best at hand."""
     precision: Precision = "auto"
@@ -127,16 +143,21 @@ class AgentSettings:
     """Draw front.png and weights.png at the end; `paretune plot` draws them later."""
 
 
-def default_learning_rate(parameters: int) -> float:
+def default_learning_rate(parameters: int, adapted: bool = False) -> float:
     """Return a peak learning rate that suits a model with this many parameters, to two digits.
 
     The power -2/3 joins what works for the embedded model with what arXiv 2509.11452 uses for 8 B parameters.
+
+    Args:
+        parameters: Parameters of the model, those of adapters included.
+        adapted: Whether adapters alone are trained, which take ten times the rate.
 
     Example:
         >>> default_learning_rate(1_000_000), default_learning_rate(7_000_000_000)
         (0.0003, 8.2e-07)
     """
-    return min(3e-3, float(f"{3e-4 * (parameters / 1e6) ** (-2 / 3):.2g}"))
+    peak = 3e-3 if adapted else 3e-4
+    return min(3e-3, float(f"{peak * (parameters / 1e6) ** (-2 / 3):.2g}"))
 
 
 def check_settings(settings: AgentSettings) -> None:
@@ -153,8 +174,11 @@ def check_settings(settings: AgentSettings) -> None:
         value = getattr(settings, name)
         if value not in get_args(choices) and not (value is None and name in optional):
             raise ValueError(unknown_name(name, value, get_args(choices)))
-    if not all(isinstance(text, str) and text for text in settings.stop):
-        raise ValueError(f"stop: must be strings that are not empty, got {list(settings.stop)}")
+    for name, texts in (("stop", settings.stop), ("lora_targets", settings.lora_targets)):
+        if not all(isinstance(text, str) and text for text in texts):
+            raise ValueError(f"{name}: must be strings that are not empty, got {list(texts)}")
+    if settings.lora_rank is None and (settings.lora_alpha is not None or settings.lora_targets):
+        raise ValueError("lora_alpha, lora_targets: must come with lora_rank, got none")
     if settings.reference is not None and not all(math.isfinite(x) for x in settings.reference):
         raise ValueError(f"reference: must be finite numbers, got {list(settings.reference)}")
     responses = settings.prompts_per_step * settings.group_size
@@ -178,12 +202,12 @@ _CHOICES = {
 def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
     """The rule of each number, in words and as a function."""
     counts = ["prompts_per_step", "group_size", "max_new_tokens", "sample_batch", "epochs", "minibatches"]
-    counts += ["tokens_per_batch", "gradient_responses", "gradient_width", "gradient_every"]
-    counts += ["eval_every", "eval_prompts", "checkpoint_every"]
+    counts += ["lora_rank", "logits_at_once", "gradient_responses", "gradient_width", "gradient_every"]
+    counts += ["tokens_per_batch", "eval_every", "eval_prompts", "checkpoint_every"]
     return {
         **dict.fromkeys(counts, ("a whole number of at least 1", lambda v: v % 1 == 0 and v >= 1)),
         **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: v % 1 == 0 and v >= 0)),
-        **dict.fromkeys(("lr", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
+        **dict.fromkeys(("lr", "lora_alpha", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
         "top_p": ("above 0 and at most 1", lambda v: 0 < v <= 1),
         "importance_cap": ("a finite number of at least 1", lambda v: 1 <= v < math.inf),
         "gamma": ("from 0 to 1", lambda v: 0 <= v <= 1),

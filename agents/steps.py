@@ -5,7 +5,7 @@ Shapes: B episodes, T steps, D features, K objectives.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from paretune.agents.rollout import micro_batches
+from paretune.agents.packing import micro_batches
 from paretune.envs import Response
 
 Array = NDArray[np.float64]
@@ -52,9 +52,17 @@ class Steps:
         last = int(self.mask[index].sum(1).max())
         return Steps(*(x[index, :last] for x in (self.features, self.actions, self.mask, self.log_probs)))
 
-    def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-        """Split `rows` into batches of at most `max_tokens` steps, padding included, longest episodes first."""
-        return micro_batches(rows, np.zeros_like(self.lengths), self.lengths, max_tokens)
+    def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
+        """Split `rows` into few batches of at most `max_tokens` steps, padding included.
+
+        For a small network a pass costs more than padding.
+        """
+        return micro_batches(rows, self.lengths, max_tokens, pass_cost=max_tokens)
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Numbers of padding steps, and of all steps."""
+        return int((~self.mask).sum()), self.mask.numel()
 
 
 @dataclass(frozen=True, slots=True)

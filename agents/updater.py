@@ -37,6 +37,7 @@ class UpdateStatistics:
         grad_norm: The gradient's norm before clipping.
         log_prob_gap: Mean over decisions of how far the sampler's log-probabilities are from the trainer's, in nats.
         log_prob_gap_max: The largest such difference.
+        padding: Share of the forward passes that was padding.
     """
 
     loss: float
@@ -46,6 +47,7 @@ class UpdateStatistics:
     grad_norm: float
     log_prob_gap: float
     log_prob_gap_max: float
+    padding: float
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
@@ -132,7 +134,7 @@ class Updater:
         lengths: NDArray[np.int64],
     ) -> UpdateStatistics:
         self.optimizer.zero_grad(set_to_none=True)
-        sums, gap_max = dict.fromkeys(("policy", "kl", "entropy", "clipped", "gap"), 0.0), 0.0
+        sums, gap_max = dict.fromkeys(("policy", "kl", "entropy", "clipped", "gap", "padding", "size"), 0.0), 0.0
         for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
@@ -153,6 +155,8 @@ class Updater:
             gaps_BT = (old - part.log_probs).abs()
             sums["gap"] += gaps_BT.sum().item()
             gap_max = max(gap_max, gaps_BT.max().item())
+            for name, count in zip(("padding", "size"), part.padding, strict=True):
+                sums[name] += count
         self.processes.sum_gradients(self.trained)
         sums = self.processes.summed(sums)
         limit = scale * (self.settings.max_grad_norm or math.inf)
@@ -167,6 +171,7 @@ class Updater:
             grad_norm=float(grad_norm),
             log_prob_gap=sums["gap"] / number,
             log_prob_gap_max=max(self.processes.gathered(gap_max)),
+            padding=sums["padding"] / sums["size"],
         )
 
     def gram(

@@ -41,7 +41,7 @@ def fresh(folder: Path) -> Agent:
     return GRPO(LettersEnv(), random_policy(), "hypervolume", out=folder, **SETTINGS)
 
 
-def assert_same_run(first: Path, second: Path) -> None:
+def assert_same_run(first: Path, second: Path, weights: str = "model.safetensors") -> None:
     """Same metrics but for times, same archive, same history, same last checkpoint, bit for bit."""
     lines = [RunFolder(folder).metrics() for folder in (first, second)]
     for line in lines[0] + lines[1]:
@@ -53,7 +53,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert kept[0] == kept[1] and len(next(iter(kept[0].values()))) > 0
     last = [RunFolder(folder).checkpoints()[-1] for folder in (first, second)]
     assert last[0].name == last[1].name
-    for name in ("model.safetensors", "optimizer.safetensors"):
+    for name in (weights, "optimizer.safetensors"):
         tensors = [load_file(path / name) for path in last]
         assert tensors[0].keys() == tensors[1].keys()
         assert all((tensors[0][key] == tensors[1][key]).all() for key in tensors[0])

@@ -34,8 +34,19 @@ def test_micro_batches_hold_every_row_once_within_the_budget(pairs, budget):
     assert sorted(np.concatenate(batches)) == list(range(len(pairs)))
     for rows in batches:
         part = tokens.select(rows)
-        size = len(rows) * (part.prompt.shape[1] + part.response.shape[1])
+        padding, size = part.padding
+        assert size == part.joined()[0].numel() and size - padding == sum(sum(pairs[row]) for row in rows)
         assert size <= budget or len(rows) == 1
+
+
+@given(lengths)
+def test_joined_rows_are_prompts_with_their_responses(pairs):
+    tokens = tokens_of(pairs)
+    joined, predecessors = tokens.joined()
+    for row, (p, r) in enumerate(pairs):
+        expected = [*tokens.prompt[row][tokens.prompt_mask[row]], *tokens.response[row][tokens.mask[row]]]
+        assert joined[row].tolist() == expected + [0] * (joined.shape[1] - p - r)
+        assert predecessors[row, :r].tolist() == list(range(p - 1, p + r - 1))
 
 
 @given(lengths)
