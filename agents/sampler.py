@@ -136,15 +136,15 @@ class _RoomyLayer(DynamicLayer):
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
-        self._room: tuple[Tensor, Tensor] | None = None
+        self._room: list[Tensor] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Add keys and values (B, H, T, D), and return all of them."""
         first = self.get_seq_length()
         last = first + key_states.shape[2]
-        if self._room is None:
+        if not self._room:
             self.lazy_initialization(key_states, value_states)
-            self._room = tuple(x.new_empty(*x.shape[:2], self.length, x.shape[3]) for x in (key_states, value_states))
+            self._room = [x.new_empty(*x.shape[:2], self.length, x.shape[3]) for x in (key_states, value_states)]
         for room, new in zip(self._room, (key_states, value_states), strict=True):
             room[:, :, first:last] = new
         self.keys, self.values = (room[:, :, :last] for room in self._room)
