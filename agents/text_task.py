@@ -86,7 +86,7 @@ class TextTask:
             return self._scores(_held_out(outcome.prompts), outcome.responses)
         if not self._learns:
             return self._scores(outcome.prompts, outcome.responses)
-        prompts, responses = (self._processes.joined(each) for each in (outcome.prompts, outcome.responses))
+        prompts, responses = self._processes.joined(outcome.prompts), self._processes.joined(outcome.responses)
         return self._scores(prompts, responses)[self._processes.share(len(prompts))]
 
     def report(self, outcome: Rollout) -> Array:
