@@ -63,7 +63,7 @@ class Factors:
 
     def _scatter(self, rows: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         numbers, position = rows.unique(return_inverse=True)
-        columns_NC = self.columns
+        columns_NC = self.columns.to(torch.promote_types(self.columns.dtype, torch.float32))  # a token may occur often
         gradients_KUC = columns_NC.new_zeros(coefficients.shape[1], len(numbers), columns_NC.shape[1])
         for gradient_UC, coefficients_N in zip(gradients_KUC, coefficients.T, strict=True):
             gradient_UC.index_add_(0, position, columns_NC * coefficients_N[:, None])

@@ -217,7 +217,8 @@ class OneBackward:
                 self._total.add(gradients)
             return
         if held is None:
-            held = factors.columns.new_zeros(coefficients_NK.shape[1], *factors.shape(parameter))
+            shape, single = factors.shape(parameter), torch.promote_types(factors.columns.dtype, torch.float32)
+            held = factors.columns.new_zeros(coefficients_NK.shape[1], *shape, dtype=single)
         for rows, gradients in factors.products(coefficients_NK):
             held[:, rows] += gradients
         if complete:

@@ -38,7 +38,9 @@ def knowledge(folder: Path, rank: int) -> dict:
 
 
 def lines(folder: Path) -> list[dict]:
-    return [{name: value for name, value in line.items() if name != "times"} for line in RunFolder(folder).metrics()]
+    """The metrics, but for what depends on how the work is shared out."""
+    metrics = RunFolder(folder).metrics()
+    return [{name: value for name, value in line.items() if name not in ("times", "padding")} for line in metrics]
 
 
 def assert_close(first: object, second: object) -> None:
