@@ -1,6 +1,6 @@
 """One process of a run that several processes share; tests/agents/test_processes.py launches it with torchrun.
 
-Usage: shared_run.py FOLDER ENV STEPS [DIES_AT]
+Usage: shared_run.py FOLDER RUN STEPS [DIES_AT]
 """
 
 from __future__ import annotations
@@ -18,16 +18,22 @@ from paretune.agents.processes import Processes
 from paretune.agents.state import state_of
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
-ENVS = {"letters": LettersEnv, "learning": LearningEnv}
-SETTINGS = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 2, "kl": 0.01}
-SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2, "sample_batch": 8, "pictures": False, "keep": "all"}
+RUNS = {
+    "hypervolume": (LettersEnv, "hypervolume"),
+    "gradient": (LettersEnv, "gradient"),
+    "learning": (LearningEnv, "hypervolume"),
+}
+SETTINGS = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-3, "eval_every": 3, "checkpoint_every": 2, "kl": 0.01}
+SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2, "sample_batch": 8, "gradient_responses": 9}
+SETTINGS |= {"pictures": False, "keep": "all"}
 
 
-def agent_of(folder: Path, env: str) -> Agent:
+def agent_of(folder: Path, run: str) -> Agent:
     """Return the agent of the run in the folder, or a new one."""
+    make_env, weighting = RUNS[run]
     if RunFolder(folder).config_path.exists():
-        return Agent.load(folder, env=ENVS[env]())
-    return GRPO(ENVS[env](), random_policy(), "hypervolume", out=folder, **SETTINGS)
+        return Agent.load(folder, env=make_env())
+    return GRPO(make_env(), random_policy(), weighting, out=folder, **SETTINGS)
 
 
 def die_at(agent: Agent, step: int) -> None:
@@ -42,10 +48,10 @@ def die_at(agent: Agent, step: int) -> None:
     agent.updater.update = fatal
 
 
-def main(folder: Path, env: str, steps: int, dies_at: int | None = None) -> None:
+def main(folder: Path, run: str, steps: int, dies_at: int | None = None) -> None:
     """Train, and write what this process knows in the end."""
     processes = Processes.launched()
-    agent = agent_of(folder, env)
+    agent = agent_of(folder, run)
     if dies_at is not None and processes.rank == processes.size - 1:
         die_at(agent, dies_at)
     agent.train(steps - agent.step)

@@ -98,25 +98,26 @@ def test_other_commands_run_in_one_process(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("env", ["letters", "learning"])
-def test_two_processes_train_as_one(tmp_path: Path, env: str) -> None:
+@pytest.mark.parametrize("run", ["hypervolume", "gradient", "learning"])
+def test_two_processes_train_as_one(tmp_path: Path, run: str) -> None:
     """Objectives that learn from what they score (`learning`) see all responses in both processes."""
-    shared_run.main(tmp_path / "one", env, STEPS)
-    done = launch(tmp_path / "two", env, STEPS)
+    shared_run.main(tmp_path / "one", run, STEPS)
+    done = launch(tmp_path / "two", run, STEPS)
     assert done.returncode == 0, done.stderr
     assert_close(lines(tmp_path / "one"), lines(tmp_path / "two"))
     assert knowledge(tmp_path / "two", 0) == knowledge(tmp_path / "two", 1)
     assert_close(knowledge(tmp_path / "one", 0), knowledge(tmp_path / "two", 0))
-    last = [load_file(RunFolder(tmp_path / run).checkpoints()[-1] / "model.safetensors") for run in ("one", "two")]
+    folders = [RunFolder(tmp_path / name) for name in ("one", "two")]
+    last = [load_file(folder.checkpoints()[-1] / "model.safetensors") for folder in folders]
     assert all(torch.allclose(last[0][name], last[1][name], atol=1e-5) for name in last[0])
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_after_one_of_its_processes_was_killed(tmp_path: Path) -> None:
-    shared_run.main(tmp_path / "whole", "letters", STEPS)
-    assert launch(tmp_path / "killed", "letters", STEPS, 3).returncode != 0
-    assert RunFolder(tmp_path / "killed").checkpoints()[-1].name == "step-000002"
-    done = launch(tmp_path / "killed", "letters", STEPS)
+    shared_run.main(tmp_path / "whole", "hypervolume", STEPS)
+    assert launch(tmp_path / "killed", "hypervolume", STEPS, 3).returncode != 0
+    assert RunFolder(tmp_path / "killed").checkpoints()[-1].name == "step-000003"
+    done = launch(tmp_path / "killed", "hypervolume", STEPS)
     assert done.returncode == 0, done.stderr
     assert_close(lines(tmp_path / "whole"), lines(tmp_path / "killed"))
     assert_close(knowledge(tmp_path / "whole", 0), knowledge(tmp_path / "killed", 0))
