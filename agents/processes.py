@@ -87,18 +87,15 @@ class Processes:
         """Return whether it is so in any process."""
         return any(self.gathered(flag))
 
-    def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum over the processes of an array that has the same shape in all of them."""
-        return np.sum(self.gathered(array), axis=0)
-
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replace the gradients by their sums over the processes; one that no process has stays away."""
         if self.size == 1:
             return
-        present = self.sum_array(np.array([parameter.grad is not None for parameter in parameters], dtype=np.float64))
-        for bucket in _buckets([parameter for parameter, there in zip(parameters, present, strict=True) if there]):
+        holders = zip(*self.gathered([parameter.grad is not None for parameter in parameters]), strict=True)
+        present = [parameter for parameter, held in zip(parameters, holders, strict=True) if any(held)]
+        for bucket in _buckets(present):
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
-            total: Any = reduce(torch.cat([gradient.flatten() for gradient in gradients]), "sum")
+            total = self.sum_tensor(torch.cat([gradient.flatten() for gradient in gradients]))
             for parameter, part in zip(bucket, total.split([p.numel() for p in bucket]), strict=True):
                 parameter.grad = part.view_as(parameter).clone()
 
@@ -106,11 +103,6 @@ class Processes:
         """Return the sum over the processes of a tensor that has the same shape in all of them."""
         total: Any = tensor if self.size == 1 else reduce(tensor, "sum")
         return total
-
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        if self.size > 1:
-            PartialState().wait_for_everyone()
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
