@@ -10,12 +10,13 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from paretune.agents import adapters
@@ -23,6 +24,7 @@ from paretune.agents.policy import Decisions, Policy
 from paretune.agents.rollout import Tokens
 from paretune.agents.scoring import recomputed, score_hidden
 from paretune.agents.settings import AgentSettings
+from paretune.agents.shared_prompts import GroupedTokens, grouped, hidden_states, read_prompts, shares_prompts
 from paretune.envs import Prompt
 from paretune.weighting.layers import find_layers
 
@@ -39,6 +41,7 @@ class LanguageModelPolicy(Policy):
         adapter_on: Whether the adapters take part.
         logits_at_once: Most logits, tokens times vocabulary, that exist at a time while responses are scored.
         gradient_checkpointing: Whether layers keep their inputs alone for the backward pass.
+        share_prompts: Whether prompts may be read once for all responses to them.
     """
 
     model: Any  # a PreTrainedModel or a PeftModel; what generation mixes into it is not typed
@@ -72,6 +75,7 @@ class LanguageModelPolicy(Policy):
         self.foundation, self.adapter_on = foundation, True
         defaults = AgentSettings()
         self.logits_at_once, self.gradient_checkpointing = defaults.logits_at_once, defaults.gradient_checkpointing
+        self.share_prompts = defaults.share_prompts
         self._published_generation_config = _savable(model.generation_config)
         self.end_tokens = _end_tokens(model, tokenizer)
         if not self.end_tokens:
@@ -126,6 +130,23 @@ class LanguageModelPolicy(Policy):
             logits = self.model(input_ids=tokens_BL[:, :-1], logits_to_keep=kept, use_cache=False).logits
         return _at(logits, predecessor_BT - first, decisions.mask)
 
+    def arranged(self, decisions: Decisions, max_tokens: int) -> Decisions:
+        """Return the decisions so that equal prompts are read once in a forward pass, where that saves tokens."""
+        assert isinstance(decisions, Tokens)
+        if not self.share_prompts or self.gradient_checkpointing or not self.reads_prompts_apart:
+            return decisions
+        return grouped(decisions, max_tokens)
+
+    @cached_property
+    def reads_prompts_apart(self) -> bool:
+        """Whether the model can read a prompt once for all responses to it."""
+        return self._plain_head and shares_prompts(self._body_and_head()[0], self.model.config, self.device)
+
+    def read_prompts(self, prompt: Tensor, mask: Tensor) -> DynamicCache:
+        """Return a cache with the keys and values of left-padded prompts (U, S), of a model that reads them apart."""
+        with self._computing():
+            return read_prompts(self._body_and_head()[0], self.model.config, prompt, mask)[1]
+
     def reference(self) -> Self:
         """Return the policy as it is now, frozen: a copy, or the policy itself without an adapter that did nothing."""
         if self.foundation is None or not self.foundation.neutral:
@@ -167,10 +188,13 @@ class LanguageModelPolicy(Policy):
             return super()._scores(decisions, temperature, entropies)
         assert isinstance(decisions, Tokens)
         body, head = self._body_and_head()
-        tokens_BL, predecessor_BT = decisions.joined()
         with self._computing():
-            hidden_BLH = body(input_ids=tokens_BL[:, :-1], use_cache=False).last_hidden_state
-            hidden_NH = _at(hidden_BLH, predecessor_BT, decisions.mask)
+            if isinstance(decisions, GroupedTokens):
+                hidden_NH = hidden_states(body, self.model.config, decisions)[decisions.mask]
+            else:
+                tokens_BL, predecessor_BT = decisions.joined()
+                hidden_BLH = body(input_ids=tokens_BL[:, :-1], use_cache=False).last_hidden_state
+                hidden_NH = _at(hidden_BLH, predecessor_BT, decisions.mask)
             rows = max(1, self.logits_at_once // self.model.config.get_text_config().vocab_size)
             return score_hidden(head, hidden_NH, decisions.response[decisions.mask], temperature, entropies, rows)
 

@@ -61,6 +61,7 @@ def resolve_policy(
         _check_lora(policy, settings)
         policy.logits_at_once = settings.logits_at_once
         policy.gradient_checkpointing = settings.gradient_checkpointing
+        policy.share_prompts = settings.share_prompts
     if settings.lr is None:
         settings = replace(settings, lr=default_learning_rate(policy.parameters, adapted))
     return policy, settings

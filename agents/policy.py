@@ -99,6 +99,10 @@ class Policy(ABC):
         log_probs_N, entropies_N = self._scores(decisions, temperature, True)
         return _at_mask(log_probs_N, decisions.mask), _at_mask(entropies_N, decisions.mask)
 
+    def arranged(self, decisions: Decisions, max_tokens: int) -> Decisions:
+        """Return the decisions as updates, in forward passes of at most `max_tokens`, should take them."""
+        return decisions
+
     def reference(self) -> Self:
         """Return a frozen copy of the policy as it is now."""
         frozen = copy.deepcopy(self)

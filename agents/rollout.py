@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -53,14 +54,14 @@ class Tokens:
         """Numbers of response tokens (B,)."""
         return self.mask.sum(1).cpu().numpy()
 
-    def select(self, rows: NDArray[np.int64]) -> Tokens:
+    def select(self, rows: NDArray[np.int64]) -> Self:
         """Return the responses `rows`, without the padding columns that none of them needs."""
         index = torch.as_tensor(rows, device=self.prompt.device)
         prompt_mask = self.prompt_mask[index]
         mask = self.mask[index]
         first = self.prompt.shape[1] - int(prompt_mask.sum(1).max())
         last = int(mask.sum(1).max())
-        return Tokens(
+        return type(self)(
             prompt=self.prompt[index, first:],
             prompt_mask=prompt_mask[:, first:],
             response=self.response[index, :last],

@@ -28,6 +28,7 @@ from transformers.cache_utils import DynamicLayer
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.rollout import Rollout, Tokens
 from paretune.agents.seeds import torch_seed
+from paretune.agents.shared_prompts import different_prompts
 from paretune.envs import Prompt, Response
 
 
@@ -116,12 +117,25 @@ class TransformersSampler:
                 ),
                 logits_processor=LogitsProcessorList([recorder]),
                 stopping_criteria=StoppingCriteriaList([lengths]),
-                past_key_values=_roomy_cache(policy.model.config, prompt.shape[1] + self.max_new_tokens),
+                past_key_values=self._cache(prompt, prompt_mask),
             )
         response = sequences[:, prompt.shape[1] :]
         mask = torch.arange(response.shape[1], device=response.device) < lengths.of(response)[:, None]
         log_probs = recorder.log_probs(response) * mask
         return Tokens(prompt, prompt_mask, response * mask, mask, log_probs)
+
+    def _cache(self, prompt: Tensor, mask: Tensor) -> DynamicCache:
+        """Return room for keys and values; those of equal prompts (B, S) are in it but for the last token's."""
+        policy = self.policy
+        cache = _roomy_cache(policy.model.config, prompt.shape[1] + self.max_new_tokens)
+        if prompt.shape[1] == 1 or not (policy.share_prompts and policy.reads_prompts_apart):
+            return cache
+        prompt_US, mask_US, which_B = different_prompts(prompt, mask)
+        if len(prompt_US) < len(prompt):
+            read = policy.read_prompts(prompt_US[:, :-1], mask_US[:, :-1])
+            for roomy, layer in zip(cache.layers, read.layers, strict=True):
+                roomy.update(layer.keys[which_B], layer.values[which_B])
+        return cache
 
     def _stopping(self) -> list[StoppingCriteria]:
         criteria: list[StoppingCriteria] = [EosTokenCriteria(eos_token_id=self.policy.end_tokens)]

@@ -111,6 +111,7 @@ class Updater:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        decisions = self.policy.arranged(decisions, self.settings.tokens_per_batch)
         advantages_BT = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
         lengths = self.processes.concatenated(decisions.lengths)
         rows = np.arange(len(lengths))

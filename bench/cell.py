@@ -5,8 +5,6 @@ Shapes: K objectives, S validations, T training steps that are kept.
 
 from __future__ import annotations
 
-import resource
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from paretune.agents.metrics import Line
 from paretune.agents.run_folder import RunFolder
 from paretune.bench.grid import Cell, agent_arguments
 from paretune.bench.measures import measure
+from paretune.bench.memory import peak_memory_mb
 from paretune.bench.outcome import Course, Curve, Outcome, Point
 from paretune.weighting import ParetoArchive
 
@@ -191,15 +190,6 @@ def _cost(agent: Agent, metrics: Sequence[Line]) -> dict[str, float]:
         **{f"seconds/{part}": seconds for part, seconds in parts.items()},
         "peak_memory_mb": peak_memory_mb(),
     }
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory in MB that this process has held, and of a GPU that it uses, the most of that besides."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    if torch.cuda.is_initialized():
-        held += torch.cuda.max_memory_allocated()
-    return held / 1e6
 
 
 def _exact_front(agent: Agent) -> list[list[float]] | None:

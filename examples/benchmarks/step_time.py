@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -32,12 +30,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import tyro
-from datasets import Dataset
-from transformers import TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from step_time_trl import train_trl
 
 from paretune.agents import GRPO, Rollout, TransformersSampler, advantages, load_policy
-from paretune.envs import Prompt, Response, make_env
+from paretune.bench.memory import peak_memory_mb
+from paretune.envs import Prompt, make_env
 
 HERE = Path(__file__).parent
 TIME_GOAL, MEMORY_GOAL, TOLERANCE = 0.6, 1.0, 1e-4
@@ -118,90 +115,6 @@ def ours(settings: Settings, prompts: list[Prompt], given: Rollout | None) -> Ca
     return lambda: agent._train_step(1e-5)
 
 
-class TurnTaking(TrainerCallback):
-    """Times TRL's steps, and lets the other make one between two of them."""
-
-    def __init__(self, other: Callable[[], Any]) -> None:
-        """Start with nothing."""
-        self.other = other
-        self.seconds: list[float] = []
-        self.logs: list[dict[str, float]] = []
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock: sampling, scoring and update come next."""
-        self.start = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop the clock and let the other work."""
-        self.seconds.append(time.perf_counter() - self.start)
-        self.other()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        """Keep TRL's metrics."""
-        self.logs.append(dict(logs))
-
-
-def train_trl(
-    settings: Settings, prompts: list[Prompt], given: Rollout | None, steps: int, other: Callable[[], Any]
-) -> TurnTaking:
-    """Train with TRL, and let `other` work after each step."""
-    policy, env = load_policy("tiny-math", "cpu", "float32"), make_env("paretune/Arithmetic-v0")
-    by_text = {prompt.text: prompt for prompt in prompts}
-
-    def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        responses = [Response(text, len(ids)) for text, ids in zip(completions, completion_ids, strict=True)]
-        return env.score([by_text[text] for text in prompts], responses).mean(axis=1).tolist()
-
-    def rollout(texts: list[str], trainer: Any) -> dict[str, Any]:
-        assert given is not None
-        tokens = given.tokens
-        return {
-            "prompt_ids": [row[mask].tolist() for row, mask in zip(tokens.prompt, tokens.prompt_mask, strict=True)],
-            "completion_ids": [row[mask].tolist() for row, mask in zip(tokens.response, tokens.mask, strict=True)],
-            "logprobs": [row[mask].tolist() for row, mask in zip(tokens.log_probs, tokens.mask, strict=True)],
-        }
-
-    batch = settings.prompts * settings.group_size
-    taking_turns = TurnTaking(other)
-    with tempfile.TemporaryDirectory() as folder:
-        config = GRPOConfig(
-            output_dir=folder,
-            use_cpu=True,
-            bf16=False,
-            per_device_train_batch_size=batch,
-            steps_per_generation=1,
-            num_generations=settings.group_size,
-            max_completion_length=settings.tokens,
-            generation_kwargs={"min_new_tokens": settings.tokens},
-            max_steps=steps,
-            loss_type="bnpo",
-            beta=0.0,
-            epsilon=0.2,
-            learning_rate=1e-5,
-            lr_scheduler_type="constant",
-            weight_decay=0.0,
-            max_grad_norm=1.0,
-            optim="adamw_torch",
-            gradient_checkpointing=False,
-            shuffle_dataset=False,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        trainer = GRPOTrainer(
-            model=policy.model,
-            reward_funcs=reward,
-            args=config,
-            train_dataset=Dataset.from_dict({"prompt": [prompt.text for prompt in prompts]}),
-            processing_class=policy.tokenizer,
-            callbacks=[taking_turns],
-            rollout_func=None if given is None else rollout,
-        )
-        trainer.train()
-    return taking_turns
-
-
 def timed(step: Callable[[], Any], seconds: list[float]) -> Callable[[], None]:
     """Return a function that makes a step and appends its seconds."""
 
@@ -222,7 +135,7 @@ def check_equal(settings: Settings) -> dict[str, float]:
     prompts = some_prompts(settings)
     given = some_responses(settings, prompts, full=False)
     line = ours(settings, prompts, given)()
-    theirs = train_trl(settings, prompts, given, 1, lambda: None).logs[0]
+    theirs = train_trl(prompts, settings.group_size, settings.tokens, given, 1, lambda: None).logs[0]
     values = {f"ours_{name}": line[name] for name in ("loss", "grad_norm")}
     values |= {f"trl_{name}": float(theirs[name]) for name in ("loss", "grad_norm")}
     for name in ("loss", "grad_norm"):
@@ -237,7 +150,9 @@ def compare(mode: Mode, settings: Settings) -> dict[str, Any]:
     given = some_responses(settings, prompts, full=True) if mode == "given" else None
     own_seconds: list[float] = []
     step = timed(ours(settings, prompts, given), own_seconds)
-    theirs = train_trl(settings, prompts, given, settings.warmup + settings.steps, step).seconds
+    theirs = train_trl(
+        prompts, settings.group_size, settings.tokens, given, settings.warmup + settings.steps, step
+    ).seconds
     fast, slow = np.array(own_seconds[settings.warmup :]), np.array(theirs[settings.warmup :])
     memory = {who: peak_of_fresh_process(f"{who}-{mode}", settings) for who in ("ours", "trl")}
     return {
@@ -247,13 +162,13 @@ def compare(mode: Mode, settings: Settings) -> dict[str, Any]:
         "ratio": float(np.median(fast / slow)),
         "least": float((fast / slow).min()),
         "most": float((fast / slow).max()),
-        "ours_mib": memory["ours"],
-        "trl_mib": memory["trl"],
+        "ours_mb": memory["ours"],
+        "trl_mb": memory["trl"],
     }
 
 
 def run_alone(name: str, settings: Settings) -> None:
-    """Make some steps of one of the two, and print the peak memory of this process in MiB."""
+    """Make some steps of one of the two, and print the peak memory of this process in MB."""
     who, mode = name.split("-")
     prompts = some_prompts(settings)
     given = some_responses(settings, prompts, full=True) if mode == "given" else None
@@ -262,19 +177,19 @@ def run_alone(name: str, settings: Settings) -> None:
         for _ in range(settings.warmup + 1):
             step()
     else:
-        train_trl(settings, prompts, given, settings.warmup + 1, lambda: None)
-    print(json.dumps({"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        train_trl(prompts, settings.group_size, settings.tokens, given, settings.warmup + 1, lambda: None)
+    print(json.dumps({"peak_mb": peak_memory_mb()}))
 
 
 def peak_of_fresh_process(name: str, settings: Settings) -> float:
-    """Return the peak memory in MiB of a process that runs one of the two alone."""
+    """Return the peak memory in MB of a process that runs one of the two alone."""
     given = {key: value for key, value in asdict(settings).items() if key not in ("only", "out", "steps")}
     words = [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", str(value))]
     command = [sys.executable, str(Path(__file__).resolve()), "--only", name, *words]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{name} failed alone: {done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])["peak_mib"]
+    return json.loads(done.stdout.strip().splitlines()[-1])["peak_mb"]
 
 
 def page(results: list[dict[str, Any]], equal: dict[str, float], settings: Settings) -> str:
@@ -289,13 +204,13 @@ def page(results: list[dict[str, Any]], equal: dict[str, float], settings: Setti
         f"{settings.steps} steps that take turns; memory: peaks of fresh processes (goal: at most {TIME_GOAL} of TRL's "
         "time, and at most its memory).",
         "",
-        "| responses | ours, s | TRL, s | ratio | least | most | ours, MiB | TRL, MiB |",
+        "| responses | ours, s | TRL, s | ratio | least | most | ours, MB | TRL, MB |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for r in results:
         lines.append(
             f"| {r['mode']} | {r['ours']:.3f} | {r['trl']:.3f} | {r['ratio']:.2f} | {r['least']:.2f} | "
-            f"{r['most']:.2f} | {r['ours_mib']:.0f} | {r['trl_mib']:.0f} |"
+            f"{r['most']:.2f} | {r['ours_mb']:.0f} | {r['trl_mb']:.0f} |"
         )
     reached = sum(map(reaches, results))
     lines += [
@@ -311,7 +226,7 @@ def page(results: list[dict[str, Any]], equal: dict[str, float], settings: Setti
 
 def reaches(result: dict[str, Any]) -> bool:
     """Whether a comparison reached both goals."""
-    return result["ratio"] <= TIME_GOAL and result["ours_mib"] <= MEMORY_GOAL * result["trl_mib"]
+    return result["ratio"] <= TIME_GOAL and result["ours_mb"] <= MEMORY_GOAL * result["trl_mb"]
 
 
 def main(settings: Settings) -> None:

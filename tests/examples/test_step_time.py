@@ -21,7 +21,7 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     assert done.returncode in (0, 1) and (tmp_path / "step_time.json").exists(), done.stderr
     record = json.loads((tmp_path / "step_time.json").read_text())
     assert [result["mode"] for result in record["results"]] == ["given", "sampled"]
-    assert all(result["ours"] > 0 < result["trl"] and result["ours_mib"] > 0 for result in record["results"])
+    assert all(result["ours"] > 0 < result["trl"] and result["ours_mb"] > 0 for result in record["results"])
     first = record["first_step"]
     assert first["ours_loss"] != 0
     assert abs(first["ours_loss"] - first["trl_loss"]) < 1e-4
