@@ -33,6 +33,7 @@ import tyro
 from step_time_trl import train_trl
 
 from paretune.agents import GRPO, Rollout, TransformersSampler, advantages, load_policy
+from paretune.agents.files import write_json, write_text
 from paretune.bench.memory import peak_memory_mb
 from paretune.envs import Prompt, make_env
 
@@ -241,9 +242,9 @@ def main(settings: Settings) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     record = {"settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}}
     record |= {"threads": torch.get_num_threads(), "first_step": equal, "results": results}
-    (settings.out / "step_time.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(settings.out / "step_time.json", record)
     text = page(results, equal, settings)
-    (settings.out / "step_time.md").write_text(text)
+    write_text(settings.out / "step_time.md", text)
     print(text)
     sys.exit(not all(map(reaches, results)))
 
