@@ -99,6 +99,10 @@ class Policy(ABC):
         log_probs_N, entropies_N = self._scores(decisions, temperature, True)
         return _at_mask(log_probs_N, decisions.mask), _at_mask(entropies_N, decisions.mask)
 
+    def recomputes(self, decisions: Decisions) -> bool:
+        """Whether a forward pass keeps less for its backward pass than all activations, to save memory."""
+        return False
+
     def reference(self) -> Self:
         """Return a frozen copy of the policy as it is now."""
         frozen = copy.deepcopy(self)

@@ -269,7 +269,7 @@ def test_the_gradients_of_adapters_alone_can_be_compared():
     made = GRPO(LettersEnv(), adapted, "gradient", gradient_parameters="lora", **QUICK)
     assert made.train(1).steps == 1
     assert all("lora_" in name for name in made.policy.trained_parameters())
-    assert all("lora_" in name for name in made.analyzer.parameters)
+    assert all("lora_" in name for name in made.gradients.analyzer.parameters)
 
 
 def test_a_saved_agent_takes_its_metrics_along(tmp_path):
