@@ -28,7 +28,7 @@ from paretune.weighting.sketch import Sketch
 Weighed = tuple[Factors, Tensor]
 """Factors of a gradient, and the K coefficients (N, K) of their positions."""
 
-PASSES = 64
+PAIR_COST = 64
 """What the elementwise work on a pair of positions costs, in components."""
 
 
@@ -91,7 +91,7 @@ def positions_are_cheaper(uses: Sequence[Weighed]) -> bool:
         if factors.rows is None:  # a vector
             return False
         n_rows, n_columns = 0 if factors.scattered else factors.rows.shape[1], factors.columns.shape[1]
-        over_positions += len(a_NK) * n_positions * (n_rows + n_columns + PASSES)
+        over_positions += len(a_NK) * n_positions * (n_rows + n_columns + PAIR_COST)
         over_components += a_NK.numel() * n_columns * max(n_rows, 1)
     return over_positions < over_components
 
