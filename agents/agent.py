@@ -16,26 +16,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.advantages import Algorithm, combined, conflict, per_objective, zero_variance_groups
-from paretune.agents.components import agent_settings, check_group_size, check_shares, make_task, resolve_env
+from paretune.agents.components import (
+    agent_settings,
+    check_group_size,
+    check_shares,
+    make_task,
+    make_updater,
+    resolve_env,
+)
 from paretune.agents.display import Display
 from paretune.agents.episode_task import objective_names
 from paretune.agents.evaluation import Evaluation, evaluate
+from paretune.agents.gradients import GradientComparison
 from paretune.agents.interrupt import stop_requests
 from paretune.agents.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
 from paretune.agents.policies import resolve_policy
-from paretune.agents.policy import Decisions, Policy
+from paretune.agents.policy import Policy
 from paretune.agents.processes import Processes
 from paretune.agents.recorder import Recorder
 from paretune.agents.restoring import load_agent
 from paretune.agents.result import TrainResult
 from paretune.agents.run_folder import RunFolder
-from paretune.agents.seeds import generator, skip_batches
+from paretune.agents.seeds import generator, skip_share
 from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
-from paretune.agents.updater import Updater, learning_rates
+from paretune.agents.updater import learning_rates
 from paretune.agents.weightings import check_reference, resolve_weighting
 from paretune.envs import ResponseEnv, Split
-from paretune.weighting import GradientAnalyzer, ParetoArchive, Weighting
+from paretune.weighting import ParetoArchive, Weighting
 
 Array = NDArray[np.float64]
 
@@ -57,7 +65,8 @@ class Agent:
         step: Training steps done.
         archive: Pareto archive of validation performances; tags name the steps.
         performances: Validation performance (K,) by step.
-        last_gram: When gradients were compared last: before how many steps, and their Gram matrix (K, K).
+        updater: Makes the optimizer updates.
+        gradients: Compares the objectives' gradients.
 
     Example:
         >>> agent = GRPO("paretune/Arithmetic-v0", "tiny-math", "fixed", prompts_per_step=2, group_size=2, lr=1e-4)
@@ -121,24 +130,8 @@ class Agent:
         if folder is not None:
             self.policy.check_savable()
         self.task = make_task(self.env, self.policy, self.settings, self.processes)
-        self.updater = Updater(
-            policy=self.policy,
-            settings=self.settings,
-            clip=self.algorithm.clip if self.settings.clip is None else self.settings.clip,
-            loss_mean=self.settings.loss_mean or self.algorithm.loss_mean,
-            longest=self.task.longest,
-            reference=self.policy.reference() if self.settings.kl > 0 else None,
-            processes=self.processes,
-        )
-        self.analyzer = GradientAnalyzer(
-            self.policy.model,
-            self.settings.gradient_parameters,
-            self.settings.gradient_mode,
-            width=self.settings.gradient_width,
-            seed=self.settings.seed,
-            reduce=None if self.processes.size == 1 else self.processes.sum_tensor,
-        )
-        self.last_gram: tuple[int, Array] | None = None
+        self.updater = make_updater(self.algorithm, self.policy, self.settings, self.task, self.processes)
+        self.gradients = GradientComparison(self.updater)
         self.performances: dict[int, Array] = {}
 
     def train(self, steps: int) -> TrainResult:
@@ -178,7 +171,8 @@ class Agent:
         with clock("sample"):
             starts = [start for start in self.task.draw(p, rng("prompts")) for _ in range(g)]
             own = self.processes.share(p * g)
-            outcome = self.task.act(starts[own], self._stream(rng("responses"), p * g))
+            stream = skip_share(rng("responses"), own.start, self.settings.sample_batch)
+            outcome = self.task.act(starts[own], stream)
         with clock("score"):
             own_BK = self.task.returns(outcome)
             returns_BK = self.processes.concatenated(own_BK)
@@ -188,11 +182,12 @@ class Agent:
         judged_PGT1 = (np.arange(credit_BTK.shape[1]) < lengths_B[:, None]).reshape(p, g, -1, 1)
         objective_advantages_PGTK = per_objective(credit_PGTK, self.algorithm, self.settings.order)
         self.weighting.on_rewards(rewards_PGK)
-        gram_KK = None
+        gram_KK = analysed = None
         if self.weighting.needs_gram or self.settings.record_gram:
             with clock("gradients"):
-                gram_KK = self._gram(outcome.decisions, objective_advantages_PGTK)
-                if self.weighting.needs_gram:
+                needed, advantages_BTK = self.weighting.needs_gram, objective_advantages_PGTK.reshape(credit_BTK.shape)
+                gram_KK, analysed = self.gradients.at(self.step, outcome.decisions, advantages_BTK, reuse=needed)
+                if needed:
                     self.weighting.on_gradients(gram_KK, lr)
         direction_K, scale = self.weighting.direction, self.weighting.scale
         order, scale_rewards = self.settings.order, self.weighting.scale_rewards
@@ -200,7 +195,7 @@ class Agent:
         with clock("update"):
             advantages_BT = advantages_PGT.reshape(p * g, -1)[own]
             carried = 1.0 if scale_rewards else scale
-            update = self.updater.update(outcome.decisions, advantages_BT, carried, lr, rng("minibatches"))
+            update = self.updater.update(outcome.decisions, advantages_BT, carried, lr, rng("minibatches"), analysed)
 
         self.step += 1
         self.recorder.observed(self, rewards_PGK, gram_KK)
@@ -238,7 +233,7 @@ class Agent:
         return evaluate(
             self.task,
             starts,
-            self._stream(rng, len(starts)),
+            skip_share(rng, self.processes.share(len(starts)).start, self.settings.sample_batch),
             sampled=sampled,
             reference=self.settings.reference,
             processes=self.processes,
@@ -301,23 +296,3 @@ class Agent:
                     f"{name} starts at {value:.4g}, below the reference point's {reference:g}: until it is above, "
                     "there is no hypervolume (setting reference)"
                 )
-
-    def _gram(self, decisions: Decisions, advantages_PGTK: Array) -> Array:
-        """Return the Gram matrix (K, K) of this step's gradients, or the last one that `gradient_every` holds."""
-        if self.last_gram is not None and self.step - self.last_gram[0] < self.settings.gradient_every:
-            return self.last_gram[1]
-        advantages_BTK = advantages_PGTK.reshape(-1, *advantages_PGTK.shape[2:])
-        rows = np.arange(len(advantages_BTK))
-        if self.settings.gradient_responses is not None:
-            rng = generator(self.settings.seed, self.step, "gradient responses")
-            rows = np.sort(rng.permutation(rows)[: self.settings.gradient_responses])
-        if self.analyzer.sketch is not None:
-            self.analyzer.sketch.draw = self.step
-        own = self.processes.share(len(advantages_BTK))
-        self.last_gram = self.step, self.updater.gram(self.analyzer, decisions, advantages_BTK[own], rows)
-        return self.last_gram[1]
-
-    def _stream(self, rng: np.random.Generator, number: int) -> np.random.Generator:
-        """Return the generator for this process's share of `number` responses: as if it had sampled those before."""
-        before = self.processes.share(number).start
-        return skip_batches(rng, -(-before // self.settings.sample_batch))

@@ -23,6 +23,7 @@ from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, check_settings
 from paretune.agents.task import Task
 from paretune.agents.text_task import TextTask
+from paretune.agents.updater import Updater
 from paretune.envs import ResponseEnv, TokenEnv
 from paretune.envs.registration import make_wrapped_env
 from paretune.envs.suggest import unknown_name
@@ -91,6 +92,21 @@ def make_task(
         return TextTask(env, policy, settings, processes)
     assert isinstance(policy, NetworkPolicy)
     return EpisodeTask(env, policy, settings)
+
+
+def make_updater(
+    algorithm: Algorithm, policy: Policy, settings: AgentSettings, task: Task, processes: Processes
+) -> Updater:
+    """Return what makes the optimizer updates; settings that are None are the algorithm's."""
+    return Updater(
+        policy=policy,
+        settings=settings,
+        clip=algorithm.clip if settings.clip is None else settings.clip,
+        loss_mean=settings.loss_mean or algorithm.loss_mean,
+        longest=task.longest,
+        reference=policy.reference() if settings.kl > 0 else None,
+        processes=processes,
+    )
 
 
 def env_config(env: gym.Env[Any, Any]) -> dict[str, Any]:

@@ -147,6 +147,10 @@ class LanguageModelPolicy(Policy):
         with self._computing():
             return read_prompts(self._body_and_head()[0], self.model.config, prompt, mask)[1]
 
+    def recomputes(self, decisions: Decisions) -> bool:
+        """Whether layers keep their inputs alone for the backward pass, or logits come in chunks."""
+        return self.gradient_checkpointing or (self._plain_head and int(decisions.mask.sum()) > self._rows_at_once)
+
     def reference(self) -> Self:
         """Return the policy as it is now, frozen: a copy, or the policy itself without an adapter that did nothing."""
         if self.foundation is None or not self.foundation.neutral:
@@ -195,8 +199,13 @@ class LanguageModelPolicy(Policy):
                 tokens_BL, predecessor_BT = decisions.joined()
                 hidden_BLH = body(input_ids=tokens_BL[:, :-1], use_cache=False).last_hidden_state
                 hidden_NH = _at(hidden_BLH, predecessor_BT, decisions.mask)
-            rows = max(1, self.logits_at_once // self.model.config.get_text_config().vocab_size)
-            return score_hidden(head, hidden_NH, decisions.response[decisions.mask], temperature, entropies, rows)
+            chosen_N = decisions.response[decisions.mask]
+            return score_hidden(head, hidden_NH, chosen_N, temperature, entropies, self._rows_at_once)
+
+    @property
+    def _rows_at_once(self) -> int:
+        """Most tokens whose logits exist at a time."""
+        return max(1, self.logits_at_once // self.model.config.get_text_config().vocab_size)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

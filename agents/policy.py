@@ -103,6 +103,10 @@ class Policy(ABC):
         """Return the decisions as updates, in forward passes of at most `max_tokens`, should take them."""
         return decisions
 
+    def recomputes(self, decisions: Decisions) -> bool:
+        """Whether a forward pass keeps less for its backward pass than all activations, to save memory."""
+        return False
+
     def reference(self) -> Self:
         """Return a frozen copy of the policy as it is now."""
         frozen = copy.deepcopy(self)

@@ -31,6 +31,11 @@ def skip_batches(rng: np.random.Generator, number: int) -> np.random.Generator:
     return rng
 
 
+def skip_share(rng: np.random.Generator, before: int, sample_batch: int) -> np.random.Generator:
+    """Return the generator for a process's share of some responses, as if it had sampled the `before` before them."""
+    return skip_batches(rng, -(-before // sample_batch))
+
+
 @contextmanager
 def torch_seed(rng: np.random.Generator, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators from `rng` inside the block and restore them behind it."""

@@ -33,7 +33,7 @@ def state_of(agent: Agent) -> dict[str, Any]:
         "weighting": agent.weighting.state_dict(),
         "archive": agent.archive.state_dict(),
         "env": agent.task.state_dict(),
-        "gram": None if agent.last_gram is None else [agent.last_gram[0], agent.last_gram[1].tolist()],
+        "gram": None if agent.gradients.last is None else [agent.gradients.last[0], agent.gradients.last[1].tolist()],
         "trained": agent.policy.trained_parameters(),
         "performances": {str(step): performance.tolist() for step, performance in agent.performances.items()},
     }
@@ -45,5 +45,5 @@ def restore(agent: Agent, state: dict[str, Any]) -> None:
     agent.weighting.load_state_dict(state["weighting"])
     agent.archive.load_state_dict(state["archive"])
     agent.task.load_state_dict(state["env"])
-    agent.last_gram = None if state["gram"] is None else (state["gram"][0], np.array(state["gram"][1]))
+    agent.gradients.last = None if state["gram"] is None else (state["gram"][0], np.array(state["gram"][1]))
     agent.performances = {int(step): np.array(performance) for step, performance in state["performances"].items()}

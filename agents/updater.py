@@ -20,7 +20,7 @@ from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
-from paretune.weighting import GradientAnalyzer
+from paretune.weighting.kept_pass import KeptPass
 
 Rows = NDArray[np.int64]
 
@@ -48,6 +48,58 @@ class UpdateStatistics:
     log_prob_gap: float
     log_prob_gap_max: float
     padding: float
+
+
+@dataclass(slots=True)
+class Sums:
+    """What is summed over the forward passes of an update, and over processes.
+
+    Attributes:
+        policy: The policy's part of the loss.
+        kl: KL divergence.
+        entropy: Entropy.
+        clipped: Number of decisions whose gradient the clip range cut off.
+        gap: Of the log-probabilities of sampler and trainer.
+        gap_max: The largest gap; not a sum.
+        padding: Of the passes.
+        size: Of the passes, padding included.
+    """
+
+    policy: float = 0.0
+    kl: float = 0.0
+    entropy: float = 0.0
+    clipped: int = 0
+    gap: float = 0.0
+    gap_max: float = 0.0
+    padding: int = 0
+    size: int = 0
+
+    def add_pass(self, old: Tensor, part: Decisions) -> None:
+        """Add what a pass tells of the log-probabilities (B, T) of the policy that sampled."""
+        gaps_BT = (old - part.log_probs).abs()
+        self.gap += gaps_BT.sum().item()
+        self.gap_max = max(self.gap_max, gaps_BT.max().item())
+        padding, size = part.padding
+        self.padding += padding
+        self.size += size
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """Sequences whose gradients were compared, with what their part of an update's gradient can be made from.
+
+    Attributes:
+        rows: Their numbers, among those of all processes.
+        passes: This process's forward passes: places in its decisions, the decisions there, log-probabilities (B, T).
+        kept: The passes' factors. Score b is `factor` times sequence b's log-probabilities, weighed as in a loss over
+            `rows`; or there is a score for each decision.
+        factor: What the scores were multiplied by.
+    """
+
+    rows: Rows
+    passes: list[tuple[Rows, Decisions, Tensor]]
+    kept: KeptPass
+    factor: float
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
@@ -90,8 +142,23 @@ class Updater:
         self.trained = [parameter for parameter in self.policy.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, weight_decay=self.settings.weight_decay)
 
+    @property
+    def linear(self) -> bool:
+        """Whether the gradient of the update's loss is linear in the advantages, whatever the policy is.
+
+        One update of the policy that sampled has probability ratios of 1, where a clip range makes no difference.
+        """
+        s = self.settings
+        return s.epochs * s.minibatches == 1 and s.kl == 0 and s.entropy == 0
+
     def update(
-        self, decisions: Decisions, advantages: NDArray[np.float64], scale: float, lr: float, rng: np.random.Generator
+        self,
+        decisions: Decisions,
+        advantages: NDArray[np.float64],
+        scale: float,
+        lr: float,
+        rng: np.random.Generator,
+        analysed: Analysed | None = None,
     ) -> dict[str, float]:
         """Make this step's optimizer updates.
 
@@ -102,6 +169,8 @@ class Updater:
                 norm would cancel the factor.
             lr: Learning rate.
             rng: Source of the order of mini-batches.
+            analysed: Sequences whose part of the gradient comes from passes that were made before, where the update is
+                `linear`; none of these passes is made again.
 
         Returns:
             The means of `UpdateStatistics` over the updates, by name; of maxima the largest.
@@ -121,90 +190,87 @@ class Updater:
         for _ in range(self.settings.epochs):
             order = rng.permutation(rows) if self.settings.minibatches > 1 else rows
             for minibatch in np.array_split(order, self.settings.minibatches):
-                statistics.append(self._one_update(decisions, advantages_BT, scale, old_BT, minibatch, lengths))
+                sums = self._backward(decisions, advantages_BT, old_BT, minibatch, lengths, analysed)
+                statistics.append(self._one_update(sums, scale, int(lengths[minibatch].sum())))
         values = {name: [asdict(one)[name] for one in statistics] for name in asdict(statistics[0])}
         return {name: float((np.max if name.endswith("_max") else np.mean)(each)) for name, each in values.items()}
 
-    def _one_update(
+    def _backward(
         self,
         decisions: Decisions,
         advantages_BT: Tensor,
-        scale: float,
         old_BT: Tensor | None,
         rows: Rows,
         lengths: NDArray[np.int64],
-    ) -> UpdateStatistics:
+        analysed: Analysed | None,
+    ) -> Sums:
+        """Make the gradient of this process's share of the loss over the sequences `rows`, and return its sums."""
         self.optimizer.zero_grad(set_to_none=True)
-        sums, gap_max = dict.fromkeys(("policy", "kl", "entropy", "clipped", "gap", "padding", "size"), 0.0), 0.0
-        for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
+        sums, rest = Sums(), rows
+        if analysed is not None:
+            assert self.linear
+            rest = np.setdiff1d(rows, analysed.rows)
+            self._backward_again(analysed, advantages_BT, rows, lengths, sums)
+        for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, of=rows):
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
             reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
-            loss = (terms.policy * weights_BT * self._importance(old, part)).sum()
-            sums["policy"] += loss.item()
+            loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
+            sums.policy += loss.item()
             if terms.kl is not None:
                 part_kl = (terms.kl * weights_BT).sum()
-                sums["kl"] += part_kl.item()
+                sums.kl += part_kl.item()
                 loss = loss + self.settings.kl * part_kl
             if entropies is not None:
                 part_entropy = (entropies * weights_BT).sum()
-                sums["entropy"] += part_entropy.item()
+                sums.entropy += part_entropy.item()
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
-            sums["clipped"] += int((terms.clipped & part.mask).sum())
-            gaps_BT = (old - part.log_probs).abs()
-            sums["gap"] += gaps_BT.sum().item()
-            gap_max = max(gap_max, gaps_BT.max().item())
-            for name, count in zip(("padding", "size"), part.padding, strict=True):
-                sums[name] += count
+            sums.clipped += int((terms.clipped & part.mask).sum())
+            sums.add_pass(old, part)
+        return sums
+
+    def _backward_again(
+        self, analysed: Analysed, advantages_BT: Tensor, rows: Rows, lengths: NDArray[np.int64], sums: Sums
+    ) -> None:
+        """Make the gradient of the analysed sequences' loss, as a part of that of `rows`, from the passes made before.
+
+        At a ratio of 1 it is that of -sum of advantage * weight * log-probability.
+        """
+        coefficients = []
+        for part_rows, part, log_probs in analysed.passes:
+            advantages = advantages_BT[part_rows, : log_probs.shape[1]]
+            weights_BT = self._weights(part, rows, lengths)
+            sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
+            coefficients.append(advantages[:, 0] if advantages.shape[1] == 1 else advantages[part.mask])
+            sums.add_pass(log_probs, part)
+        if coefficients:
+            share = self._loss_share(analysed.rows, rows, lengths)
+            analysed.kept.backward(-share / analysed.factor * torch.cat(coefficients))
+
+    def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
+        """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
         self.processes.sum_gradients(self.trained)
-        sums = self.processes.summed(sums)
+        gap_max = max(self.processes.gathered(sums.gap_max))
+        sums = Sums(**self.processes.summed(asdict(sums)))
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
-        number = int(lengths[rows].sum())
+        self.optimizer.zero_grad(set_to_none=True)  # sampling and the analysis of gradients need the memory
         return UpdateStatistics(
-            loss=sums["policy"] + self.settings.kl * sums["kl"] - self.settings.entropy * sums["entropy"],
-            kl=sums["kl"],
-            entropy=sums["entropy"],
-            clip_fraction=sums["clipped"] / number,
+            loss=sums.policy + self.settings.kl * sums.kl - self.settings.entropy * sums.entropy,
+            kl=sums.kl,
+            entropy=sums.entropy,
+            clip_fraction=sums.clipped / number,
             grad_norm=float(grad_norm),
-            log_prob_gap=sums["gap"] / number,
-            log_prob_gap_max=max(self.processes.gathered(gap_max)),
-            padding=sums["padding"] / sums["size"],
+            log_prob_gap=sums.gap / number,
+            log_prob_gap_max=gap_max,
+            padding=sums.padding / sums.size,
         )
 
-    def gram(
-        self, analyzer: GradientAnalyzer, decisions: Decisions, advantages: NDArray[np.float64], rows: Rows
-    ) -> NDArray[np.float64]:
-        """Return the Gram matrix (K, K) of the objectives' policy gradients over the sequences `rows`.
-
-        Args:
-            analyzer: Analyzer of the policy's model.
-            decisions: B sequences of decisions.
-            advantages: The objectives' advantages, (B, 1, K) or (B, T, K).
-            rows: The sequences that are analysed, by their numbers among those of all processes.
-        """
-        single = advantages.shape[1] == 1
-        lengths = self.processes.concatenated(decisions.lengths)
-        parts = list(self._micro_batches(decisions, rows, lengths)) or [_weightless(decisions)]
-        own = sum(len(part_rows) if single else int(part.mask.sum()) for part_rows, part, _ in parts)
-        number = sum(self.processes.gathered(own))
-        for i, (part_rows, part, weights_BT) in enumerate(parts):
-            mask = part.mask.cpu().numpy()
-            with analyzer.watch(part.mask.nonzero()[:, 0] if single else None):
-                log_probs_BT = self.policy.log_probs(part, self.settings.temperature)
-                weighed_BT = log_probs_BT * weights_BT * self._importance(log_probs_BT, part)
-                scores = weighed_BT.sum(1) if single else weighed_BT[part.mask]  # one for each decision
-            scores = scores * number  # the analyzer takes the mean of the scores, the loss their sum
-            judged_BTK = advantages[part_rows, : mask.shape[1]]
-            coefficients = judged_BTK[:, 0] if single else judged_BTK[mask]
-            if i < len(parts) - 1:
-                analyzer.add(scores, coefficients)
-        return analyzer.gram(scores, coefficients)
-
-    def _importance(self, log_probs: Tensor, part: Decisions) -> Tensor | float:
+    def importance(self, log_probs: Tensor, part: Decisions) -> Tensor | float:
+        """Return what corrects the loss for the sampler's own probabilities (B, T); 1 without a correction."""
         cap = self.settings.importance_cap
         return 1.0 if cap is None else importance_weights(log_probs, part.log_probs, cap)
 
@@ -213,8 +279,8 @@ class Updater:
             return self.policy.log_probs_and_entropies(part, self.settings.temperature)
         return self.policy.log_probs(part, self.settings.temperature), None
 
-    def _micro_batches(
-        self, decisions: Decisions, rows: Rows, lengths: NDArray[np.int64]
+    def micro_batches(
+        self, decisions: Decisions, rows: Rows, lengths: NDArray[np.int64], of: Rows | None = None
     ) -> Iterator[tuple[Rows, Decisions, Tensor]]:
         """Yield this process's share of the sequences `rows` in parts, with what each decision weighs in the loss.
 
@@ -222,16 +288,26 @@ class Updater:
             decisions: This process's share of all sequences.
             rows: Numbers of sequences, of all processes.
             lengths: Lengths of the sequences of all processes.
+            of: The sequences that the loss is a mean over; None is `rows`.
 
         Yields:
             Places in `decisions`, the decisions there, and their weights.
         """
-        own, total = self.processes.share(len(lengths)), int(lengths[rows].sum())
+        own = self.processes.share(len(lengths))
         places = rows[(rows >= own.start) & (rows < own.stop)] - own.start
         for part_rows in decisions.micro_batches(places, self.settings.tokens_per_batch):
             part = decisions.select(part_rows)
-            weights_BT = token_weights(part.mask, self.loss_mean, len(rows), total, self.longest)
-            yield part_rows, part, weights_BT
+            yield part_rows, part, self._weights(part, rows if of is None else of, lengths)
+
+    def _weights(self, part: Decisions, rows: Rows, lengths: NDArray[np.int64]) -> Tensor:
+        """Return what each decision (B, T) of a part weighs in the loss over the sequences `rows`."""
+        return token_weights(part.mask, self.loss_mean, len(rows), int(lengths[rows].sum()), self.longest)
+
+    def _loss_share(self, some: Rows, rows: Rows, lengths: NDArray[np.int64]) -> float:
+        """Return what a decision weighs in the loss over `rows`, over what it weighs in that over `some` of them."""
+        if self.loss_mean == "token":
+            return float(lengths[some].sum() / lengths[rows].sum())
+        return len(some) / len(rows)
 
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""
@@ -244,10 +320,3 @@ class Updater:
     @torch.no_grad()
     def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
         return policy.log_probs(decisions, self.settings.temperature)
-
-
-def _weightless(decisions: Decisions) -> tuple[Rows, Decisions, Tensor]:
-    """Return one sequence that counts for nothing: what a process analyses whose share holds none that counts."""
-    rows = np.zeros(1, dtype=np.int64)
-    part = decisions.select(rows)
-    return rows, part, torch.zeros(part.mask.shape, device=part.mask.device)

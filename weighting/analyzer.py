@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from paretune.weighting.cut_backward import CutBackward
 from paretune.weighting.gram_sum import Reduce
 from paretune.weighting.inputs import require
+from paretune.weighting.kept_pass import KeptPass
 from paretune.weighting.layers import choose_parameters
 from paretune.weighting.one_backward import OneBackward, unknown_kinds
 from paretune.weighting.sketch import Sketch
@@ -40,8 +41,8 @@ class GradientAnalyzer:
     not seen, an input with other rows, and (in the first analysis) rows that depend on each other raise an error.
     "auto" is "exact" where the kinds of all modules with chosen parameters are known, else "backward".
 
-    No `.grad` is touched. Layers may recompute their activations (non-reentrant gradient checkpointing). For memory,
-    see `OneBackward` and `CutBackward`.
+    No `.grad` is touched, but by `kept.backward`, which makes an update from the same pass. Layers may recompute their
+    activations (non-reentrant gradient checkpointing). For memory, see `OneBackward` and `CutBackward`.
 
     Attributes:
         parameters: The chosen parameters, by name.
@@ -99,7 +100,25 @@ class GradientAnalyzer:
         self._watched = False
         self._n_scores = 0
 
-    def watch(self, responses: Tensor | None = None) -> AbstractContextManager[None]:
+    @property
+    def kept(self) -> KeptPass | None:
+        """The passes of the last matrix, where `watch` was told to keep them: they give gradients of any combination.
+
+        Example:
+            >>> policy = nn.Linear(2, 1, bias=False)
+            >>> analyzer = GradientAnalyzer(policy)
+            >>> with analyzer.watch(keep=True):
+            ...     scores = policy(torch.eye(2)).squeeze(1)
+            >>> analyzer.gram(scores, torch.eye(2))
+            array([[0.25, 0.  ],
+                   [0.  , 0.25]])
+            >>> analyzer.kept.backward(torch.tensor([5.0, 7.0]))
+            >>> policy.weight.grad
+            tensor([[5., 7.]])
+        """
+        return self._passes.kept
+
+    def watch(self, responses: Tensor | None = None, *, keep: bool = False) -> AbstractContextManager[None]:
         """Look on while the scores for the next `add` or `gram` are computed, in one forward pass.
 
         (In mode "backward" there may be several.) What is computed here is of no use for a backward pass of another
@@ -109,9 +128,15 @@ class GradientAnalyzer:
             responses: (N,), the response that each position belongs to, where a module is given the positions of all
                 responses in one row (N, C) after another, in one or several calls, such as an output head that sees
                 response tokens only.
+            keep: Keep the factors of the parameters' gradients, which take as much memory as the modules' inputs and
+                output gradients, in `kept`; all micro-batches of a matrix alike.
+
+        Raises:
+            ValueError: If `keep` is asked for in mode "backward".
         """
+        require("keep", keep, not (keep and self.mode == "backward"), 'False in mode="backward"')
         self._watched = True
-        return self._passes.watch(responses)
+        return self._passes.watch(responses, keep)
 
     def add(self, scores: Tensor, advantages: Any) -> None:
         """Take a micro-batch; the arguments are those of `gram`, which takes the last one."""

@@ -69,13 +69,14 @@ class CutBackward:
         """Analyse `parameters` of `module`, whose longest list of layers, if it has one, is where the graph is cut."""
         self._chosen: set[Tensor] = set(parameters)
         self._layers = find_layers(module)[1]
+        self.kept = None
         self._reduce = reduce
         self._cuts: dict[Tensor, Cut] = {}  # by the leaf above
         self._parts: list[tuple[Tensor, Tensor]] = []  # scores and advantages
 
     @contextmanager
-    def watch(self, responses: Tensor | None) -> Iterator[None]:
-        """Cut the graph between the layers; gradients of another kind would end at the cuts."""
+    def watch(self, responses: Tensor | None, keep: bool) -> Iterator[None]:
+        """Cut the graph between the layers; gradients of another kind would end at the cuts. Nothing can be kept."""
         if not self._parts:
             self._cuts = {}
         layers = dict.fromkeys(self._layers)  # a layer may occur twice

@@ -10,7 +10,7 @@ Shapes: N positions, R rows and C columns of a parameter, K objectives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,35 @@ class Factors:
         if self.rows is None:
             return 1, self.columns.shape[1]
         return len(parameter) if self.scattered else self.rows.shape[1], self.columns.shape[1]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Factors]) -> Factors:
+        """Return the factors of the sum of gradients whose rows are of one kind."""
+        if len(parts) == 1:
+            return parts[0]
+        rows = [part.rows for part in parts if part.rows is not None]
+        return cls(torch.cat(rows) if rows else None, torch.cat([part.columns for part in parts]))
+
+    def add_gradient(self, parameter: Tensor, coefficients: Tensor) -> None:
+        """Add the gradient to the parameter's `.grad`, as a backward pass does.
+
+        Args:
+            parameter: The parameter.
+            coefficients: a (N,), in the precision of the factors.
+        """
+        if self.rows is None:
+            gradient = coefficients @ self.columns
+        elif self.scattered:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad.index_add_(0, self.rows, (self.columns * coefficients[:, None]).to(parameter.dtype))
+            return
+        elif self.rows.shape[1] <= self.columns.shape[1]:
+            gradient = (self.rows * coefficients[:, None]).T @ self.columns
+        else:
+            gradient = self.rows.T @ (self.columns * coefficients[:, None])
+        gradient = gradient.view_as(parameter).to(parameter.dtype)
+        parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
     def products(self, coefficients: Tensor) -> Iterator[tuple[Rows, Tensor]]:
         """Yield the K gradients (K, r, C) of r rows at a time, and which rows these are.

@@ -34,13 +34,20 @@ class GramSum:
         return np.sum(matrices, axis=0)
 
     def add(self, gradients: Tensor) -> None:
-        """Add the products of components (K, ...) of the K gradients."""
+        """Add the products of components (K, ...) of the K gradients, which `reduce` makes whole first."""
         if not gradients.is_contiguous() and gradients.ndim == 3:
             gradients = gradients.transpose(1, 2)  # the order of components does not matter; it spares a copy
-        wide = torch.float32 if gradients.device.type == "mps" else torch.float64  # MPS has no float64
         for chunk_KN in gradients.flatten(1).split(CHUNK, dim=1):
             whole_KN = chunk_KN if self._reduce is None else self._reduce(chunk_KN.contiguous())
-            wide_KN = whole_KN.to(wide)
-            product_KK = wide_KN @ wide_KN.T
-            sums_KK = self._sums.setdefault(product_KK.device, torch.zeros_like(product_KK))
-            sums_KK += product_KK
+            wide_KN = whole_KN.to(widest(whole_KN.device))
+            self.add_products(wide_KN @ wide_KN.T)
+
+    def add_products(self, product: Tensor) -> None:
+        """Add products (K, K) that are already known."""
+        sums_KK = self._sums.setdefault(product.device, torch.zeros_like(product, dtype=widest(product.device)))
+        sums_KK += product
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the widest precision of a device: MPS has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -23,8 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from paretune.weighting.factors import Factors, kind_of
-from paretune.weighting.gram_sum import GramSum, Reduce
+from paretune.weighting.factor_gram import FactorGram
+from paretune.weighting.factors import kind_of
+from paretune.weighting.gram_sum import Reduce
+from paretune.weighting.kept_pass import KeptPass
 from paretune.weighting.sketch import Sketch
 from paretune.weighting.taps import Tap, Use, uses_of
 
@@ -50,7 +52,12 @@ class OneBackward:
     few million components of one parameter (`factors.CHUNK`); of an embedding that is tied to the output head, K
     gradients, because its two uses are the ends of the pass. Where there are several micro-batches, each graph is freed
     before the next one is made, and K gradients of all chosen parameters are kept, which must be sums over
-    micro-batches before they are multiplied; a sketch keeps K * width^2 numbers of a parameter instead.
+    micro-batches before they are multiplied; a sketch keeps K * width^2 numbers of a parameter instead. Where factors
+    are to be kept, these alone are, until all is added: no gradient of a parameter but the one at hand.
+
+    Attributes:
+        mode: "exact" or "sketch".
+        kept: The passes of the last Gram matrix, if they were watched to be kept.
     """
 
     def __init__(
@@ -79,16 +86,17 @@ class OneBackward:
         chosen = {child: {name: p for name, p in held.items() if p in self._index} for child, held in own.items()}
         self._holders = {child: held for child, held in chosen.items() if held}
         self._kinds = {child: kind_of(child) for child in self._holders}
-        self._total: GramSum | None = None
-        self._held: dict[nn.Parameter, Tensor] = {}  # K gradients (K, R, C) of parameters that are not complete
+        self.kept: KeptPass | None = None
+        self._total: FactorGram | None = None
+        self._advantages: list[Tensor] = []  # of the micro-batches
         self._others: Tensor | None = None  # (B,), while rows are checked: True at responses whose scores are left out
-        self._expanded: dict[tuple[int, int, torch.dtype], Tensor] = {}
+        self._numbers: dict[int, Tensor] = {}  # what `_scores_at_positions` returned, by the number of positions
         self._checked = False
 
     @contextmanager
-    def watch(self, responses: Tensor | None) -> Iterator[None]:
-        """Tap the modules during one forward pass; for `responses`, see `GradientAnalyzer.watch`."""
-        self._responses, self._n_rows, self._seen = responses, 1, Counter[nn.Module]()
+    def watch(self, responses: Tensor | None, keep: bool) -> Iterator[None]:
+        """Tap the modules during one forward pass; for the arguments, see `GradientAnalyzer.watch`."""
+        self._responses, self._n_rows, self._seen, self._keep = responses, 1, Counter[nn.Module](), keep
         self._anchor = torch.zeros((), requires_grad=True)
         with self._tapped():
             yield
@@ -102,26 +110,35 @@ class OneBackward:
         uses = uses_of(scores, self._parameters, self.mode)
         self._check_uses(uses, len(scores))
         if self._total is None:
-            self._total = GramSum(self._reduce)
+            self.kept = KeptPass() if self._keep else None
+            self._total = FactorGram(self._index, self._reduce, self._sketch)
+        assert (self.kept is not None) == self._keep
+        self._n_before = sum(len(before) for before in self._advantages)
+        self._advantages.append(advantages)
         self._left = Counter(parameter for use in uses for parameter in use.parameters.values())
-        self._advantages_BK, self._last, self._expanded = advantages, last, {}
+        self._last, self._numbers = last, {}
         with self._tapped():  # layers may compute their activations once more, and must do the same
             if not self._checked and len(scores) > 1:
                 self._check_rows(scores)
             self._go_back(scores, torch.ones_like(scores))
 
     def gram(self) -> NDArray[np.float64]:
-        """Return the products (K, K) of the sums over all that was added, and forget it."""
+        """Return the products (K, K) of the sums over all that was added, and forget it, but for what is `kept`."""
         assert self._total is not None
-        for gradients in self._held.values():  # of parameters that the last micro-batch made no use of
-            self._total.add(gradients)
-        matrix_KK = self._total.matrix
-        self.forget()
+        if self.kept is None:
+            matrix_KK = self._total.matrix()
+        else:
+            matrix_KK = self.kept.gram(self._total, list(self._index), torch.cat(self._advantages))
+        self._forget_all_but_kept()
         return matrix_KK
 
     def forget(self) -> None:
         """Forget what was added."""
-        self._total, self._held, self._expanded = None, {}, {}
+        self._forget_all_but_kept()
+        self.kept = None
+
+    def _forget_all_but_kept(self) -> None:
+        self._total, self._advantages, self._numbers = None, [], {}
 
     @contextmanager
     def _tapped(self) -> Iterator[None]:
@@ -183,52 +200,32 @@ class OneBackward:
         torch.autograd.grad(scores, self._anchor, coefficients, retain_graph=retain_graph, allow_unused=True)
 
     def _take(self, use: Use, x: Tensor, d: Tensor) -> None:
+        scores_N = self._scores_at_positions(use, d)
         if self._others is not None:
-            if (d.flatten(0, -2)[_at_positions(self._others, use, d)].abs() > 0).any():
+            if (d.flatten(0, -2)[self._others[scores_N]].abs() > 0).any():
                 raise ValueError(
                     f'mode="{self.mode}" must see score b depend on row b of the input of every module and on no '
                     f'other, but in {type(use.module).__name__} others take part; mode="backward" does without'
                 )
             return
-        coefficients_NK = self._coefficients(use, d)
         kind = self._kinds[use.module]
-        assert kind is not None
+        assert kind is not None and self._total is not None
         for name, parameter in use.parameters.items():
             factors = kind(use.module, name, x, d)
-            if self._sketch is not None:
-                factors = self._sketch(factors, parameter, self._index[parameter])
             self._left[parameter] -= 1
-            self._receive(parameter, factors, coefficients_NK)
+            if self.kept is not None:
+                self.kept.add(parameter, factors, scores_N + self._n_before)
+            else:
+                complete = self._last and self._left[parameter] == 0
+                coefficients_NK = self._advantages[-1][scores_N].to(d.dtype)
+                self._total.add(parameter, [(factors, coefficients_NK)], complete)
 
-    def _coefficients(self, use: Use, d: Tensor) -> Tensor:
-        """Return the advantages (N, K) at each position; modules that see the same positions share them."""
-        key = (id(use.responses), d[..., 0].numel(), d.dtype)
-        if key not in self._expanded:
-            self._expanded[key] = _at_positions(self._advantages_BK, use, d).to(d.dtype)
-        return self._expanded[key]
-
-    def _receive(self, parameter: nn.Parameter, factors: Factors, coefficients_NK: Tensor) -> None:
-        """Multiply a parameter's K gradients if this is its last use, or else keep them."""
-        assert self._total is not None
-        complete = self._last and self._left[parameter] == 0
-        held = self._held.pop(parameter, None)
-        if complete and held is None and self._reduce is None:
-            for _, gradients in factors.products(coefficients_NK):
-                self._total.add(gradients)
-            return
-        if held is None:
-            shape, single = factors.shape(parameter), torch.promote_types(factors.columns.dtype, torch.float32)
-            held = factors.columns.new_zeros(coefficients_NK.shape[1], *shape, dtype=single)
-        for rows, gradients in factors.products(coefficients_NK):
-            held[:, rows] += gradients
-        if complete:
-            self._total.add(held)
-        else:
-            self._held[parameter] = held
-
-
-def _at_positions(values: Tensor, use: Use, d: Tensor) -> Tensor:
-    """Return values (B, ...) of responses for each position (N, ...) of an output gradient."""
-    if use.responses is not None:
-        return values[use.responses]
-    return values.repeat_interleave(d[..., 0].numel() // len(d), 0)
+    def _scores_at_positions(self, use: Use, d: Tensor) -> Tensor:
+        """Return the number of the score that each position (N,) of an output gradient belongs to."""
+        if use.responses is not None:
+            return use.responses
+        n_positions = d[..., 0].numel()
+        if n_positions not in self._numbers:
+            numbers_B = torch.arange(len(d), device=d.device)
+            self._numbers[n_positions] = numbers_B.repeat_interleave(n_positions // len(d))
+        return self._numbers[n_positions]

@@ -50,5 +50,8 @@ class Sketch:
         """Return signs (size, r) / sqrt(r): the same for every use of a parameter, on every rank."""
         state = np.random.SeedSequence([self.seed, self.draw, index, side]).generate_state(1, np.uint64)
         generator = torch.Generator(like.device).manual_seed(int(state[0] >> 1))
-        signs = torch.empty(size, self.width, dtype=like.dtype, device=like.device)
-        return signs.bernoulli_(0.5, generator=generator).sub_(0.5).mul_(2 / self.width**0.5)
+        octets = torch.empty(size * self.width // 8 + 1, 1, dtype=torch.uint8, device=like.device)
+        octets.random_(0, 256, generator=generator)  # eight signs for one random number
+        bits = octets.bitwise_right_shift(torch.arange(8, dtype=torch.uint8, device=like.device)).bitwise_and_(1)
+        signs = bits.flatten()[: size * self.width].view(size, self.width).to(like.dtype)
+        return signs.sub_(0.5).mul_(2 / self.width**0.5)

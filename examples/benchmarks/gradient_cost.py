@@ -31,6 +31,7 @@ import tyro
 from paretune.agents import GRPO, Agent
 from paretune.agents.advantages import per_objective
 from paretune.agents.display import SilentDisplay
+from paretune.agents.gradients import GradientComparison
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
 from paretune.weighting import GradientAnalyzer
 
@@ -182,15 +183,16 @@ def sketch_errors(policy: str, k: int, settings: Settings) -> list[dict[str, Any
     rewards_BK = made.task.returns(outcome)
     advantages_PGK = per_objective(rewards_BK.reshape(p, g, k), made.algorithm, made.settings.order)
     advantages_B1K, rows = advantages_PGK.reshape(p * g, 1, k), np.arange(p * g)
-    exact_KK = made.updater.gram(made.analyzer, outcome.decisions, advantages_B1K, rows)
+    exact_KK, _ = made.gradients.compare(outcome.decisions, advantages_B1K, rows)
     results = []
     for width in settings.widths:
         analyzer = GradientAnalyzer(made.policy.model, mode="sketch", width=width)
         assert analyzer.sketch is not None
+        sketched = GradientComparison(made.updater, analyzer)
         estimates = []
         for draw in range(settings.draws):
             analyzer.sketch.draw = draw
-            estimates.append(made.updater.gram(analyzer, outcome.decisions, advantages_B1K, rows))
+            estimates.append(sketched.compare(outcome.decisions, advantages_B1K, rows)[0])
         deviations = (np.array(estimates) - exact_KK) / np.abs(exact_KK).max()
         error, bias = float(np.sqrt((deviations**2).mean())), float(np.abs(deviations.mean(axis=0)).max())
         results.append({"policy": policy, "objectives": k, "width": width, "error": error, "bias": bias})

@@ -19,9 +19,11 @@ from paretune.agents.state import state_of
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
 RUNS = {
-    "hypervolume": (LettersEnv, "hypervolume"),
-    "gradient": (LettersEnv, "gradient"),
-    "learning": (LearningEnv, "hypervolume"),
+    "hypervolume": (LettersEnv, "hypervolume", {}),
+    "gradient": (LettersEnv, "gradient", {}),
+    # updates from the passes that compared gradients: of so few responses that a process may have none of them
+    "reuse": (LettersEnv, "gradient", {"kl": 0.0, "epochs": 1, "minibatches": 1, "gradient_responses": 2}),
+    "learning": (LearningEnv, "hypervolume", {}),
 }
 SETTINGS = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-3, "eval_every": 3, "checkpoint_every": 2, "kl": 0.01}
 SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2, "sample_batch": 8, "gradient_responses": 9}
@@ -30,10 +32,10 @@ SETTINGS |= {"pictures": False, "keep": "all"}
 
 def agent_of(folder: Path, run: str) -> Agent:
     """Return the agent of the run in the folder, or a new one."""
-    make_env, weighting = RUNS[run]
+    make_env, weighting, options = RUNS[run]
     if RunFolder(folder).config_path.exists():
         return Agent.load(folder, env=make_env())
-    return GRPO(make_env(), random_policy(), weighting, out=folder, **SETTINGS)
+    return GRPO(make_env(), random_policy(), weighting, out=folder, **(SETTINGS | options))
 
 
 def die_at(agent: Agent, step: int) -> None:

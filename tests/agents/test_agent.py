@@ -54,7 +54,7 @@ def test_the_multiplier_reaches_the_update_unless_the_published_order_cancels_it
         weighting.load_state_dict(weighting.state_dict() | {"meta_reward": scale})
         assert weighting.scale == pytest.approx(scale)
         seen: list[np.ndarray] = []
-        made.updater.update = lambda tokens, advantages, scale, lr, rng: seen.append(advantages) or {}
+        made.updater.update = lambda tokens, advantages, *_: seen.append(advantages) or {}
         made._train_step(1e-3)
         return seen[0]
 
@@ -93,8 +93,13 @@ def test_weights_under_sketches_are_near_those_of_the_exact_matrices(kind):
 def test_between_two_comparisons_of_gradients_the_last_one_holds(monkeypatch):
     made = agent(RLOO, GradientWeighting(2), gradient_every=3)
     computed, seen = [], []
-    compare, move = made.updater.gram, made.weighting.on_gradients
-    monkeypatch.setattr(made.updater, "gram", lambda *args: computed.append(compare(*args)) or computed[-1])
+    compare, move = made.gradients.compare, made.weighting.on_gradients
+
+    def counted(*args):
+        computed.append(compare(*args)[0])
+        return computed[-1], None
+
+    monkeypatch.setattr(made.gradients, "compare", counted)
     monkeypatch.setattr(made.weighting, "on_gradients", lambda gram, lr: seen.append(gram) or move(gram, lr))
     made.train(5)
     assert len(computed) == 2 and not np.array_equal(*computed)
@@ -269,7 +274,7 @@ def test_the_gradients_of_adapters_alone_can_be_compared():
     made = GRPO(LettersEnv(), adapted, "gradient", gradient_parameters="lora", **QUICK)
     assert made.train(1).steps == 1
     assert all("lora_" in name for name in made.policy.trained_parameters())
-    assert all("lora_" in name for name in made.analyzer.parameters)
+    assert all("lora_" in name for name in made.gradients.analyzer.parameters)
 
 
 def test_a_saved_agent_takes_its_metrics_along(tmp_path):

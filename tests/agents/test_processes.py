@@ -98,7 +98,7 @@ def test_other_commands_run_in_one_process(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("run", ["hypervolume", "gradient", "learning"])
+@pytest.mark.parametrize("run", ["hypervolume", "gradient", "reuse", "learning"])
 def test_two_processes_train_as_one(tmp_path: Path, run: str) -> None:
     """Objectives that learn from what they score (`learning`) see all responses in both processes."""
     shared_run.main(tmp_path / "one", run, STEPS)

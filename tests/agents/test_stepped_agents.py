@@ -143,7 +143,7 @@ def test_the_weights_of_the_gradient_guided_method_come_from_single_decisions():
     made = RLOO(StyleEnv(4, 5), "mlp", GradientWeighting(2), gradient_responses=None, loss_mean="token", **QUICK)
     outcome = made.task.act([100, 100, 200, 200], np.random.default_rng(0))
     credit_BTK = made.task.credit(outcome, made.task.returns(outcome))
-    gram = made.updater.gram(made.analyzer, outcome.decisions, credit_BTK, np.arange(4))
+    gram, _ = made.gradients.compare(outcome.decisions, credit_BTK, np.arange(4))
 
     gradients = []
     for credit_BT in torch.as_tensor(credit_BTK.astype(np.float32)).moveaxis(2, 0):
@@ -160,12 +160,12 @@ def test_episodes_that_are_judged_as_a_whole_are_compared_in_every_mode():
         made = RLOO(StyleEnv(4, 5), "mlp", "gradient", credit="episode", gradient_mode=mode, **QUICK)
         outcome = made.task.act([100, 100, 200, 200], np.random.default_rng(0))
         credit_B1K = made.task.credit(outcome, made.task.returns(outcome))
-        grams.append(made.updater.gram(made.analyzer, outcome.decisions, credit_B1K, np.arange(4)))
+        grams.append(made.gradients.compare(outcome.decisions, credit_B1K, np.arange(4))[0])
     np.testing.assert_allclose(*grams, rtol=1e-4)
 
 
 def test_networks_with_a_memory_need_a_backward_pass_for_each_objective():
-    assert RLOO(StyleEnv(4, 5), "gru", "gradient", **QUICK).analyzer.mode == "backward"
+    assert RLOO(StyleEnv(4, 5), "gru", "gradient", **QUICK).gradients.analyzer.mode == "backward"
     with pytest.raises(ValueError, match=r"not that of 'memory.weight_ih_l0', GRU"):
         RLOO(StyleEnv(4, 5), "gru", "gradient", gradient_mode="exact", **QUICK)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from paretune.agents import AgentSettings, LanguageModelPolicy, Tokens, TransformersSampler
+from paretune.agents.gradients import GradientComparison
 from paretune.agents.settings import default_learning_rate
 from paretune.agents.updater import Updater, learning_rates
 from paretune.envs import Prompt
@@ -180,7 +181,8 @@ def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, m
     advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
     made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch)
     rows = np.array([0, 2, 3, 7, 11])
-    gram = made.gram(GradientAnalyzer(made.policy.model, mode=mode), tokens, advantages_BK[:, None], rows)
+    analyzer = GradientAnalyzer(made.policy.model, mode=mode)
+    gram, _ = GradientComparison(made, analyzer).compare(tokens, advantages_BK[:, None], rows)
 
     policy = random_policy(dtype=torch.float64)
     part = tokens.select(rows)

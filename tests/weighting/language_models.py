@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 VOCABULARY, N_OBJECTIVES = 23, 3
@@ -37,6 +38,23 @@ def token_scores(model, tokens_BT, attention_BT, response_BT):
     logits_BTV = model(input_ids=tokens_BT, attention_mask=attention_BT, use_cache=False).logits
     logprobs_BT = logits_BTV[:, :-1].log_softmax(-1).gather(2, tokens_BT[:, 1:, None]).squeeze(2)
     return (logprobs_BT * response_BT[:, 1:]).sum(1) / response_BT.sum(1)
+
+
+def with_norms_in_float64(model):
+    """Put norms that compute in float64 in place of transformers' own, which compute in float32."""
+    for module in list(model.modules()):
+        for name in dict(module.named_children()):
+            if "norm" in name:
+                setattr(module, name, nn.RMSNorm(32, eps=1e-6, dtype=torch.float64))
+    return model
+
+
+def without_dropout(model):
+    """Gradient checkpointing needs training mode, in which dropout would differ between two passes."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
 
 
 def separate_backward_passes(scores, advantages_BK, parameters):

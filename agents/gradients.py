@@ -1,0 +1,130 @@
+"""The comparison of the objectives' gradients at training steps.
+
+Shapes: B sequences of decisions (responses or episodes), T decisions, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from paretune.agents.policy import Decisions
+from paretune.agents.seeds import generator
+from paretune.agents.updater import Analysed, Rows, Updater
+from paretune.weighting import GradientAnalyzer
+
+Array = NDArray[np.float64]
+
+
+class GradientComparison:
+    """Compares the gradients of a step's loss, one for each objective, and leaves over what the update can use.
+
+    Where all trained parameters are analysed, the loss is linear in the advantages, and the sequences that are analysed
+    fill no more than one forward pass (tokens_per_batch), the passes' factors are kept until the update. The update
+    then costs a third of its usual time for these sequences.
+
+    Attributes:
+        analyzer: Of the policy's model.
+        last: When gradients were compared last: before how many steps, and their Gram matrix (K, K).
+    """
+
+    def __init__(self, updater: Updater, analyzer: GradientAnalyzer | None = None) -> None:
+        """Compare the gradients of an updater's losses; without an analyzer, with that of its settings."""
+        settings, processes = updater.settings, updater.processes
+        self._updater = updater
+        self.analyzer = analyzer or GradientAnalyzer(
+            updater.policy.model,
+            settings.gradient_parameters,
+            settings.gradient_mode,
+            width=settings.gradient_width,
+            seed=settings.seed,
+            reduce=None if processes.size == 1 else processes.sum_tensor,
+        )
+        self.last: tuple[int, Array] | None = None
+
+    def at(self, step: int, decisions: Decisions, advantages: Array, reuse: bool) -> tuple[Array, Analysed | None]:
+        """Return the Gram matrix (K, K) for a step, or the last one that `gradient_every` holds.
+
+        Args:
+            step: Number of steps done.
+            decisions: B sequences of decisions, this process's share.
+            advantages: The objectives' advantages, (B, 1, K) or (B, T, K), of all processes.
+            reuse: Whether the update may use what is left over.
+
+        Returns:
+            The matrix, and what is left over for the update, if anything.
+        """
+        settings = self._updater.settings
+        if self.last is not None and step - self.last[0] < settings.gradient_every:
+            return self.last[1], None
+        rows = np.arange(len(advantages))
+        if settings.gradient_responses is not None:
+            rng = generator(settings.seed, step, "gradient responses")
+            rows = np.sort(rng.permutation(rows)[: settings.gradient_responses])
+        if self.analyzer.sketch is not None:
+            self.analyzer.sketch.draw = step
+        own = self._updater.processes.share(len(advantages))
+        gram_KK, analysed = self.compare(decisions, advantages[own], rows, reuse)
+        self.last = step, gram_KK
+        return gram_KK, analysed
+
+    def compare(
+        self, decisions: Decisions, advantages: Array, rows: Rows, reuse: bool = False
+    ) -> tuple[Array, Analysed | None]:
+        """Return the Gram matrix (K, K) of the objectives' policy gradients over the sequences `rows`.
+
+        Args:
+            decisions: B sequences of decisions, this process's share.
+            advantages: The objectives' advantages of the same sequences, (B, 1, K) or (B, T, K).
+            rows: The sequences that are analysed, by their numbers among those of all processes.
+            reuse: Whether the update may use what is left over.
+
+        Returns:
+            The matrix, and what is left over for the update, if anything.
+        """
+        updater, analyzer, single = self._updater, self.analyzer, advantages.shape[1] == 1
+        lengths = updater.processes.concatenated(decisions.lengths)
+        counting = list(updater.micro_batches(decisions, rows, lengths))
+        parts = counting or [_weightless(decisions)]
+        own = sum(len(part_rows) if single else int(part.mask.sum()) for part_rows, part, _ in parts)
+        number = sum(updater.processes.gathered(own))
+        keep = reuse and not updater.processes.any(not self._may_keep([part for _, part, _ in parts]))
+        passes: list[tuple[Rows, Decisions, Tensor]] = []
+        for i, (part_rows, part, weights_BT) in enumerate(parts):
+            mask = part.mask.cpu().numpy()
+            with analyzer.watch(part.mask.nonzero()[:, 0] if single else None, keep=keep):
+                log_probs_BT = updater.policy.log_probs(part, updater.settings.temperature)
+                weighed_BT = log_probs_BT * weights_BT * updater.importance(log_probs_BT, part)
+                scores = weighed_BT.sum(1) if single else weighed_BT[part.mask]  # one for each decision
+            scores = scores * number  # the analyzer takes the mean of the scores, the loss their sum
+            judged_BTK = advantages[part_rows, : mask.shape[1]]
+            coefficients = judged_BTK[:, 0] if single else judged_BTK[mask]
+            passes.append((part_rows, part, log_probs_BT.detach()))
+            if i < len(parts) - 1:
+                analyzer.add(scores, coefficients)
+        gram_KK = analyzer.gram(scores, coefficients)
+        kept = analyzer.kept
+        return gram_KK, None if kept is None else Analysed(rows, passes[: len(counting)], kept, number)
+
+    def _may_keep(self, parts: Sequence[Decisions]) -> bool:
+        """Whether factors of these passes suffice for the update, and no more of them than of one full pass exist."""
+        updater = self._updater
+        chosen, trained = set(self.analyzer.parameters.values()), set(updater.trained)
+        return (
+            updater.linear
+            and self.analyzer.mode != "backward"
+            and chosen == trained
+            and sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch
+            and not any(updater.policy.recomputes(part) for part in parts)
+        )
+
+
+def _weightless(decisions: Decisions) -> tuple[Rows, Decisions, Tensor]:
+    """Return one sequence that counts for nothing: what a process analyses whose share holds none that counts."""
+    rows = np.zeros(1, dtype=np.int64)
+    part = decisions.select(rows)
+    return rows, part, torch.zeros(part.mask.shape, device=part.mask.device)

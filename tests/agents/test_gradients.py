@@ -1,0 +1,111 @@
+"""Updates that take a part of their gradient from the passes that the gradients were compared with."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from paretune.agents import GRPO, REINFORCE, Agent
+from paretune.agents.gradients import GradientComparison
+from paretune.agents.metrics import Line
+
+from .letters import LettersEnv, random_policy
+from .test_updater import ADVANTAGES, PROMPTS, assert_same_weights, some_tokens, updater
+
+QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-3, "eval_every": 5, "pictures": False}
+ADVANTAGES_BTK = np.random.default_rng(1).normal(size=(len(PROMPTS), 1, 3))
+
+
+@pytest.mark.parametrize("rows", [np.array([0, 2, 3, 7, 11]), np.arange(len(PROMPTS))], ids=["some", "all"])
+@pytest.mark.parametrize("clip", [0.0, 0.2])
+@pytest.mark.parametrize("loss_mean", ["token", "response", "constant"])
+@pytest.mark.parametrize("settings", [{}, {"importance_cap": 1.5}], ids=["plain", "importance"])
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_the_update_is_that_of_passes_of_its_own(mode, settings, loss_mean, clip, rows):
+    results = []
+    for reuse in (False, True):
+        made = updater(random_policy(dtype=torch.float64), clip, loss_mean, gradient_mode=mode, **settings)
+        made.optimizer = torch.optim.SGD(made.trained, lr=1.0)  # shows the gradient itself
+        tokens = some_tokens()
+        _, analysed = GradientComparison(made).compare(tokens, ADVANTAGES_BTK, rows, reuse)
+        assert (analysed is not None) == reuse
+        metrics = made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
+        results.append((metrics, copy.deepcopy(made.policy.model.state_dict())))
+    (separate, expected), (reused, found) = results
+    assert_same_weights(expected, found, atol=1e-6)
+    assert reused == pytest.approx(separate | {"padding": reused["padding"]}, abs=1e-6)
+    if len(rows) == len(PROMPTS):
+        assert reused["padding"] == separate["padding"]
+
+
+def trained(kind: type[Agent], reuse: bool, **options) -> tuple[Agent, list[Line]]:
+    """Train some steps; without `reuse`, every update makes passes of its own."""
+    made, lines = kind(LettersEnv(), random_policy(), "gradient", **QUICK, **options), []
+    at, record, reused = made.gradients.at, made.recorder.record, []
+
+    def noted(*args, **kwargs):
+        gram, analysed = at(*args, **kwargs)
+        reused.append(analysed is not None)
+        return gram, analysed if reuse else None
+
+    made.gradients.at = noted
+    made.recorder.record = lambda agent, line: lines.append(line) or record(agent, line)
+    made.train(5)
+    assert all(reused)
+    return made, lines
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_responses": 5}, {"gradient_mode": "sketch", "gradient_width": 4}])
+@pytest.mark.parametrize("kind", [GRPO, REINFORCE])
+def test_a_run_goes_the_same_way(kind, options):
+    (one, expected), (other, found) = (trained(kind, reuse, **options) for reuse in (False, True))
+    assert_same_weights(one.policy.model.state_dict(), other.policy.model.state_dict(), atol=1e-5)
+    for first, second in zip(expected, found, strict=True):
+        assert first.keys() == second.keys()
+        assert second["weights"] == pytest.approx(first["weights"], abs=1e-5)
+        for name in ("loss", "grad_norm", "log_prob_gap", "log_prob_gap_max", "clip_fraction"):
+            assert second.get(name) == pytest.approx(first.get(name), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kl": 0.1},
+        {"entropy": 0.1},
+        {"epochs": 2},
+        {"minibatches": 2},
+        {"gradient_parameters": "last:1"},
+        {"gradient_mode": "backward"},
+        {"tokens_per_batch": 40},  # the responses fill more than one forward pass
+    ],
+    ids=str,
+)
+def test_where_the_update_cannot_use_it_nothing_is_kept(settings):
+    made = updater(**settings)
+    gradients = GradientComparison(made)
+    _, analysed = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)), reuse=True)
+    assert analysed is None and gradients.analyzer.kept is None
+
+
+@pytest.mark.parametrize("saving", [{"gradient_checkpointing": True}, {"logits_at_once": 60}], ids=str)
+def test_nothing_is_kept_where_memory_is_saved(saving):
+    policy = random_policy()
+    vars(policy).update(saving)
+    gradients = GradientComparison(updater(policy))
+    assert gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)), reuse=True)[1] is None
+
+
+def test_a_matrix_that_is_only_recorded_leaves_the_update_as_it_is():
+    made = GRPO(LettersEnv(), random_policy(), "fixed", record_gram=True, **QUICK)
+    update, seen = made.updater.update, []
+    made.updater.update = lambda *args: seen.append(args[-1]) or update(*args)
+    made.train(1)
+    assert seen == [None]
+
+
+def test_no_gradient_takes_memory_between_two_updates():
+    made, _ = trained(GRPO, reuse=True)
+    assert all(parameter.grad is None for parameter in made.policy.model.parameters())

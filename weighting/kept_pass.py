@@ -1,0 +1,71 @@
+"""A backward pass whose factors are kept: its Gram matrix, and later the gradient of any combination of its scores.
+
+Shapes: B scores of all micro-batches, N positions, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from paretune.weighting.factor_gram import FactorGram
+from paretune.weighting.factors import Factors
+
+
+class KeptPass:
+    """The factors of all chosen parameters' gradients, from one or several backward passes with unit coefficients.
+
+    They take as much memory as the modules' inputs and output gradients. With them, the gradient of a combination of
+    the scores whose coefficients were not known in time costs neither a forward nor a backward pass, but the products
+    that lead to parameters alone.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._uses: dict[nn.Parameter, list[tuple[Factors, Tensor]]] = defaultdict(list)
+
+    def add(self, parameter: nn.Parameter, factors: Factors, scores: Tensor) -> None:
+        """Keep a use of a parameter, with the number of the score (N,) that each position belongs to."""
+        self._uses[parameter].append((factors, scores))
+
+    @torch.no_grad()
+    def gram(self, total: FactorGram, order: list[nn.Parameter], advantages: Tensor) -> NDArray[np.float64]:
+        """Return the products (K, K) of the gradients of sum_b advantages_bk * scores_b.
+
+        Args:
+            total: What adds them up.
+            order: The parameters, in the order that all ranks keep to.
+            advantages: (B, K).
+        """
+        for parameter in order:
+            if parameter in self._uses:
+                uses = self._uses[parameter] = _joined(self._uses[parameter])
+                weighed = [(factors, advantages[scores].to(factors.columns.dtype)) for factors, scores in uses]
+                total.add(parameter, weighed, complete=True)
+        return total.matrix()
+
+    @torch.no_grad()
+    def backward(self, coefficients: Tensor) -> None:
+        """Do what `(coefficients * scores).sum().backward()` does to the chosen parameters, and forget the factors.
+
+        Args:
+            coefficients: One for each score (B,), of all micro-batches in their order.
+        """
+        while self._uses:
+            parameter, uses = self._uses.popitem()
+            for factors, scores in uses:
+                factors.add_gradient(parameter, coefficients[scores].to(factors.columns.dtype))
+
+
+def _joined(uses: list[tuple[Factors, Tensor]]) -> list[tuple[Factors, Tensor]]:
+    """Put uses behind each other whose rows are of one kind: of embeddings, and of other modules."""
+    kinds = [[use for use in uses if use[0].scattered is scattered] for scattered in (False, True)]
+    return [
+        (Factors.joined([factors for factors, _ in kind]), torch.cat([scores for _, scores in kind]))
+        for kind in kinds
+        if kind
+    ]
