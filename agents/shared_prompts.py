@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
-from paretune.agents.packing import micro_batches
+from paretune.agents.packing import micro_batches, pass_cost
 from paretune.agents.rollout import Tokens
 
 GAIN = 0.95
@@ -38,7 +38,8 @@ class GroupedTokens(Tokens):
         the same length, those to prompts of similar lengths come together.
         """
         rows = rows[np.argsort(-self.prompt_lengths[rows], kind="stable")]
-        return micro_batches(rows, self.lengths + self.prompt.shape[1], max_tokens)
+        cost = pass_cost(self.lengths[rows], max_tokens)
+        return micro_batches(rows, self.lengths + self.prompt.shape[1], max_tokens, cost)
 
     @property
     def padding(self) -> tuple[int, int]:

@@ -44,8 +44,9 @@ def test_no_split_into_runs_of_similar_lengths_is_cheaper(values, budget, pass_c
         lambda rng: 30 + np.clip(rng.lognormal(6, 0.7, 512), 1, 2048).astype(int),
         lambda rng: rng.integers(20, 60, 512) + np.where(rng.random(512) < 0.5, 5, 900),
         lambda rng: np.minimum(rng.geometric(0.003, 1024), 1024),
+        lambda rng: np.minimum(20 + rng.geometric(0.005, 32), 1024),
     ],
-    ids=["uniform", "lognormal", "two lengths", "geometric"],
+    ids=["uniform", "lognormal", "two lengths", "geometric", "few"],
 )
 def test_padding_is_less_than_a_tenth(draw, max_tokens, seed):
     assert padding_share(draw(np.random.default_rng(seed)), max_tokens) < 0.1
