@@ -58,9 +58,9 @@ class FactorGram:
             if positions_are_cheaper(uses):
                 self._total.add_products(_over_positions(uses))
                 return
-            if len(uses) == 1:
-                for _, gradients in uses[0][0].products(uses[0][1]):
-                    self._total.add(gradients)
+            if len(uses) == 1 or not any(factors.scattered for factors, _ in uses):
+                for parts in zip(*(factors.products(a_NK) for factors, a_NK in uses), strict=True):
+                    self._total.add(sum(gradients for _, gradients in parts))
                 return
         held = self._held.pop(parameter, None)
         for factors, a_NK in uses:
