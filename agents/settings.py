@@ -112,8 +112,9 @@ class AgentSettings:
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
     gradient_responses: int | None = 32
-    """Responses, drawn at random, whose gradients are compared; None takes all of the step. Where they fill several
-    batches of tokens_per_batch, one gradient per objective is kept (sketch: small projections; backward: all forward
+    """Responses, drawn at random, whose gradients are compared; None takes all of the step. Where they fit into
+    tokens_per_batch, and there is one update a step without KL and entropy term, the update makes no further passes for
+    them. Where they do not fit, one gradient per objective is kept (sketch: small projections; backward: all forward
     passes)."""
     gradient_mode: GradientMode = "auto"
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing

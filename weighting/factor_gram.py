@@ -13,7 +13,7 @@ Shapes: N and M positions, R rows and C columns of a parameter, K objectives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -57,11 +57,10 @@ class FactorGram:
         if complete and self._reduce is None and parameter not in self._held:
             if positions_are_cheaper(uses):
                 self._total.add_products(_over_positions(uses))
-                return
-            if len(uses) == 1:
-                for _, gradients in uses[0][0].products(uses[0][1]):
+            else:
+                for gradients in _some_rows_at_a_time(uses):
                     self._total.add(gradients)
-                return
+            return
         held = self._held.pop(parameter, None)
         for factors, a_NK in uses:
             if held is None:
@@ -81,6 +80,36 @@ class FactorGram:
             self._total.add(gradients)
         self._held = {}
         return self._total.matrix
+
+
+def _some_rows_at_a_time(uses: Sequence[Weighed]) -> Iterator[Tensor]:
+    """Yield the sums over the uses of the K gradients (K, r, C) of r rows at a time."""
+    scattered = [use for use in uses if use[0].scattered]
+    dense = [factors.products(a_NK) for factors, a_NK in uses if not factors.scattered]
+    found = _scattered(scattered) if scattered else None
+    if found is not None and not dense:
+        yield found[1]
+    for parts in zip(*dense, strict=True):
+        rows, gradients = parts[0]
+        if len(uses) > 1:
+            gradients = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
+        for _, more in parts[1:]:
+            gradients += more
+        if found is not None:
+            assert isinstance(rows, slice)
+            numbers_U, gradients_KUC = found
+            here_U = (numbers_U >= rows.start) & (numbers_U < rows.stop)
+            gradients[:, numbers_U[here_U] - rows.start] += gradients_KUC[:, here_U]
+        yield gradients
+
+
+def _scattered(uses: Sequence[Weighed]) -> tuple[Tensor, Tensor]:
+    """Return which rows of an embedding occur in its uses (U,), and the K gradients (K, U, C) of these."""
+    rows = torch.cat([factors.rows for factors, _ in uses if factors.rows is not None])
+    joined = Factors(rows, torch.cat([factors.columns for factors, _ in uses]))
+    numbers_U, gradients_KUC = next(joined.products(torch.cat([a_NK for _, a_NK in uses])))
+    assert isinstance(numbers_U, Tensor)
+    return numbers_U, gradients_KUC
 
 
 def positions_are_cheaper(uses: Sequence[Weighed]) -> bool:

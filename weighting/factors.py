@@ -10,7 +10,7 @@ Shapes: N positions, R rows and C columns of a parameter, K objectives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -47,14 +47,6 @@ class Factors:
         if self.rows is None:
             return 1, self.columns.shape[1]
         return len(parameter) if self.scattered else self.rows.shape[1], self.columns.shape[1]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Factors]) -> Factors:
-        """Return the factors of the sum of gradients whose rows are of one kind."""
-        if len(parts) == 1:
-            return parts[0]
-        rows = [part.rows for part in parts if part.rows is not None]
-        return cls(torch.cat(rows) if rows else None, torch.cat([part.columns for part in parts]))
 
     def add_gradient(self, parameter: Tensor, coefficients: Tensor) -> None:
         """Add the gradient to the parameter's `.grad`, as a backward pass does.

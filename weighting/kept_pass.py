@@ -43,7 +43,7 @@ class KeptPass:
         """
         for parameter in order:
             if parameter in self._uses:
-                uses = self._uses[parameter] = _joined(self._uses[parameter])
+                uses = self._uses[parameter]
                 weighed = [(factors, advantages[scores].to(factors.columns.dtype)) for factors, scores in uses]
                 total.add(parameter, weighed, complete=True)
         return total.matrix()
@@ -59,13 +59,3 @@ class KeptPass:
             parameter, uses = self._uses.popitem()
             for factors, scores in uses:
                 factors.add_gradient(parameter, coefficients[scores].to(factors.columns.dtype))
-
-
-def _joined(uses: list[tuple[Factors, Tensor]]) -> list[tuple[Factors, Tensor]]:
-    """Put uses behind each other whose rows are of one kind: of embeddings, and of other modules."""
-    kinds = [[use for use in uses if use[0].scattered is scattered] for scattered in (False, True)]
-    return [
-        (Factors.joined([factors for factors, _ in kind]), torch.cat([scores for _, scores in kind]))
-        for kind in kinds
-        if kind
-    ]

@@ -109,7 +109,7 @@ def test_two_processes_train_as_one(tmp_path: Path, run: str) -> None:
     assert_close(knowledge(tmp_path / "one", 0), knowledge(tmp_path / "two", 0))
     folders = [RunFolder(tmp_path / name) for name in ("one", "two")]
     last = [load_file(folder.checkpoints()[-1] / "model.safetensors") for folder in folders]
-    assert all(torch.allclose(last[0][name], last[1][name], atol=1e-5) for name in last[0])
+    assert all(torch.allclose(last[0][name], last[1][name], atol=5e-5) for name in last[0])
 
 
 @pytest.mark.slow
