@@ -30,6 +30,7 @@ FIRST_SEED = {"validation": 0, "test": SPLIT_SIZE, "train": 2 * SPLIT_SIZE}
 """Least reset seed of each split; all from that of "train" on are for training."""
 
 _ONLY_POSSIBLE: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("sampler", ("transformers",)),
     ("top_p", (1.0,)),
     ("stop", ((),)),
     ("precision", ("float32", "auto")),

