@@ -22,7 +22,7 @@ from paretune.agents.episode_task import objective_names
 from paretune.agents.evaluation import Evaluation, evaluate
 from paretune.agents.interrupt import stop_requests
 from paretune.agents.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
-from paretune.agents.policies import resolve_policy
+from paretune.agents.policies import resolve_policy, shard
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.recorder import Recorder
@@ -30,6 +30,7 @@ from paretune.agents.restoring import load_agent
 from paretune.agents.result import TrainResult
 from paretune.agents.run_folder import RunFolder
 from paretune.agents.seeds import generator, skip_batches
+from paretune.agents.sharding import sharding_wanted
 from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
 from paretune.agents.updater import Updater, learning_rates
@@ -120,6 +121,9 @@ class Agent:
         self.policy, self.settings = resolve_policy(policy, policy_options, self.env, self.settings)
         if folder is not None:
             self.policy.check_savable()
+        initial = self.policy.reference() if self.settings.kl > 0 else None
+        if sharding_wanted(self.settings.sharding, self.processes):
+            shard(self.policy, initial, self.processes)
         self.task = make_task(self.env, self.policy, self.settings, self.processes)
         self.updater = Updater(
             policy=self.policy,
@@ -127,17 +131,18 @@ class Agent:
             clip=self.algorithm.clip if self.settings.clip is None else self.settings.clip,
             loss_mean=self.settings.loss_mean or self.algorithm.loss_mean,
             longest=self.task.longest,
-            reference=self.policy.reference() if self.settings.kl > 0 else None,
+            reference=initial,
             processes=self.processes,
         )
-        self.analyzer = GradientAnalyzer(
-            self.policy.model,
-            self.settings.gradient_parameters,
-            self.settings.gradient_mode,
-            width=self.settings.gradient_width,
-            seed=self.settings.seed,
-            reduce=None if self.processes.size == 1 else self.processes.sum_tensor,
-        )
+        with self.policy.gathered():
+            self.analyzer = GradientAnalyzer(
+                self.policy.model,
+                self.settings.gradient_parameters,
+                self.settings.gradient_mode,
+                width=self.settings.gradient_width,
+                seed=self.settings.seed,
+                reduce=None if self.processes.size == 1 else self.processes.sum_tensor,
+            )
         self.last_gram: tuple[int, Array] | None = None
         self.performances: dict[int, Array] = {}
 
@@ -314,7 +319,8 @@ class Agent:
         if self.analyzer.sketch is not None:
             self.analyzer.sketch.draw = self.step
         own = self.processes.share(len(advantages_BTK))
-        self.last_gram = self.step, self.updater.gram(self.analyzer, decisions, advantages_BTK[own], rows)
+        with self.policy.gathered():
+            self.last_gram = self.step, self.updater.gram(self.analyzer, decisions, advantages_BTK[own], rows)
         return self.last_gram[1]
 
     def _stream(self, rng: np.random.Generator, number: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +20,11 @@ from transformers.utils import logging
 
 from paretune.agents import adapters
 from paretune.agents.policy import Decisions, Policy
+from paretune.agents.processes import Processes
 from paretune.agents.rollout import Tokens
 from paretune.agents.scoring import recomputed, score_hidden
 from paretune.agents.settings import AgentSettings
+from paretune.agents.sharding import Shards
 from paretune.envs import Prompt
 from paretune.weighting.layers import find_layers
 
@@ -39,6 +41,7 @@ class LanguageModelPolicy(Policy):
         adapter_on: Whether the adapters take part.
         logits_at_once: Most logits, tokens times vocabulary, that exist at a time while responses are scored.
         gradient_checkpointing: Whether layers keep their inputs alone for the backward pass.
+        shards: What holds the model, if it is in shards.
     """
 
     model: Any  # a PreTrainedModel or a PeftModel; what generation mixes into it is not typed
@@ -70,6 +73,7 @@ class LanguageModelPolicy(Policy):
         if foundation is None and adapters.is_adapted(model):
             foundation = adapters.Foundation(base=None, neutral=adapters.is_neutral(model))
         self.foundation, self.adapter_on = foundation, True
+        self.shards: Shards | None = None
         defaults = AgentSettings()
         self.logits_at_once, self.gradient_checkpointing = defaults.logits_at_once, defaults.gradient_checkpointing
         self._published_generation_config = _savable(model.generation_config)
@@ -134,6 +138,30 @@ class LanguageModelPolicy(Policy):
         base.adapter_on = False
         return base
 
+    @property
+    def sharded(self) -> bool:
+        """Whether this process holds a part of the model only."""
+        return self.shards is not None
+
+    def shard(self, processes: Processes) -> None:
+        """Leave a part of the model to each process."""
+        self.shards = Shards(self.model, self.precision, processes)
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Hold the whole model inside a block, if it is in shards; see `Policy.gathered`."""
+        return nullcontext() if self.shards is None else self.shards.gathered()
+
+    def whole(self, keep: bool = True) -> Self | None:
+        """Return the policy with the whole model, as it can be saved; see `Policy.whole`."""
+        if self.shards is None:
+            return self
+        model = self.shards.whole_model(keep)
+        if not keep:
+            return None
+        policy = copy.copy(self)
+        policy.model, policy.shards = model, None
+        return policy
+
     def check_savable(self) -> None:
         """Raise ValueError if checkpoints of the model could not be loaded again."""
         if self.foundation is not None:
@@ -165,6 +193,12 @@ class LanguageModelPolicy(Policy):
     def _scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
         if not self._plain_head:
             return super()._scores(decisions, temperature, entropies)
+        if self.shards is None:
+            return self._chunked_scores(decisions, temperature, entropies)
+        return self.shards.call(lambda: self._chunked_scores(decisions, temperature, entropies))
+
+    def _chunked_scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
+        """Compute the scores from body and head, each called by itself."""
         assert isinstance(decisions, Tokens)
         body, head = self._body_and_head()
         tokens_BL, predecessor_BT = decisions.joined()

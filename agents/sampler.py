@@ -79,9 +79,10 @@ class TransformersSampler:
         """
         encoded = self._encode(prompts)
         parts = []
-        for start in range(0, len(encoded), self.batch):
-            with torch_seed(rng, self.policy.device), torch.no_grad():
-                parts.append(self._sample_batch(encoded[start : start + self.batch], greedy))
+        with self.policy.gathered(), torch.no_grad():
+            for start in range(0, len(encoded), self.batch):
+                with torch_seed(rng, self.policy.device):
+                    parts.append(self._sample_batch(encoded[start : start + self.batch], greedy))
         tokens = Tokens.concatenate(parts)
         lengths = tokens.lengths
         texts = [self.policy.decode(row[:n]) for row, n in zip(tokens.response.tolist(), lengths, strict=True)]

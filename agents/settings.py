@@ -18,6 +18,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Keep = Literal["last", "front", "all"]
 Credit = Literal["step", "episode"]
 GradientMode = Literal["auto", "exact", "sketch", "backward"]
+Sharding = Literal["auto", "none", "fsdp"]
 
 
 @dataclass(kw_only=True)
@@ -102,6 +103,9 @@ class AgentSettings:
     memory, a third more time, the same gradients."""
     device: str = "auto"
     """Device of the model, such as cpu, cuda:1 or mps; auto takes the best at hand."""
+    sharding: Sharding = "auto"
+    """Of several processes, each keeps a part of a language model, of its gradients and of the optimizer (fsdp), or all
+    of it (none); auto does what accelerate was launched with."""
     precision: Precision = "auto"
     """Number format of forward and backward passes; auto is bfloat16 where a GPU supports it, else float32."""
 
@@ -195,6 +199,7 @@ _CHOICES = {
     "loss_mean": LossMean,
     "schedule": Schedule,
     "precision": Precision,
+    "sharding": Sharding,
     "keep": Keep,
 }
 

@@ -20,6 +20,7 @@ from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
+from paretune.agents.sharding import whole
 from paretune.weighting import GradientAnalyzer
 
 Rows = NDArray[np.int64]
@@ -136,9 +137,10 @@ class Updater:
         self.optimizer.zero_grad(set_to_none=True)
         sums, gap_max = dict.fromkeys(("policy", "kl", "entropy", "clipped", "gap", "padding", "size"), 0.0), 0.0
         for part_rows, part, weights_BT in self._micro_batches(decisions, rows, lengths):
+            counted_BT = weights_BT > 0
+            reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
-            reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
             loss = (terms.policy * weights_BT * self._importance(old, part)).sum()
             sums["policy"] += loss.item()
@@ -151,13 +153,14 @@ class Updater:
                 sums["entropy"] += part_entropy.item()
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
-            sums["clipped"] += int((terms.clipped & part.mask).sum())
-            gaps_BT = (old - part.log_probs).abs()
+            sums["clipped"] += int((terms.clipped & counted_BT).sum())
+            gaps_BT = (old - part.log_probs).abs() * counted_BT
             sums["gap"] += gaps_BT.sum().item()
             gap_max = max(gap_max, gaps_BT.max().item())
             for name, count in zip(("padding", "size"), part.padding, strict=True):
-                sums[name] += count
-        self.processes.sum_gradients(self.trained)
+                sums[name] += count if counted_BT.any() else 0
+        if not self.policy.sharded:  # else the backward passes have summed them
+            self.processes.sum_gradients(self.trained)
         sums = self.processes.summed(sums)
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
@@ -168,7 +171,7 @@ class Updater:
             kl=sums["kl"],
             entropy=sums["entropy"],
             clip_fraction=sums["clipped"] / number,
-            grad_norm=float(grad_norm),
+            grad_norm=float(whole(grad_norm)),
             log_prob_gap=sums["gap"] / number,
             log_prob_gap_max=max(self.processes.gathered(gap_max)),
             padding=sums["padding"] / sums["size"],
@@ -187,7 +190,7 @@ class Updater:
         """
         single = advantages.shape[1] == 1
         lengths = self.processes.concatenated(decisions.lengths)
-        parts = list(self._micro_batches(decisions, rows, lengths)) or [_weightless(decisions)]
+        parts = list(self._micro_batches(decisions, rows, lengths))
         own = sum(len(part_rows) if single else int(part.mask.sum()) for part_rows, part, _ in parts)
         number = sum(self.processes.gathered(own))
         for i, (part_rows, part, weights_BT) in enumerate(parts):
@@ -227,15 +230,26 @@ class Updater:
         """
         own, total = self.processes.share(len(lengths)), int(lengths[rows].sum())
         places = rows[(rows >= own.start) & (rows < own.stop)] - own.start
-        for part_rows in decisions.micro_batches(places, self.settings.tokens_per_batch):
+        for part_rows, counts in self._passes(decisions, places):
             part = decisions.select(part_rows)
             weights_BT = token_weights(part.mask, self.loss_mean, len(rows), total, self.longest)
-            yield part_rows, part, weights_BT
+            yield part_rows, part, weights_BT * counts
+
+    def _passes(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, bool]]:
+        """Yield the sequences of each forward pass, and whether they count; at least one pass is made.
+
+        Processes whose policy is in shards make as many passes as the one that makes most: all gather a layer at once.
+        """
+        parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
+        number = max(1, *self.processes.gathered(len(parts))) if self.policy.sharded else max(1, len(parts))
+        yield from ((part_rows, True) for part_rows in parts)
+        shortest = decisions.lengths.argmin(keepdims=True)
+        yield from ((shortest, False) for _ in range(number - len(parts)))
 
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""
         log_probs_BT = torch.zeros_like(decisions.log_probs)
-        for part_rows in decisions.micro_batches(rows, self.settings.tokens_per_batch):
+        for part_rows, _ in self._passes(decisions, rows):
             part_BT = self._no_grad_log_probs(self.policy, decisions.select(part_rows))
             log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT
         return log_probs_BT
@@ -243,10 +257,3 @@ class Updater:
     @torch.no_grad()
     def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
         return policy.log_probs(decisions, self.settings.temperature)
-
-
-def _weightless(decisions: Decisions) -> tuple[Rows, Decisions, Tensor]:
-    """Return one sequence that counts for nothing: what a process analyses whose share holds none that counts."""
-    rows = np.zeros(1, dtype=np.int64)
-    part = decisions.select(rows)
-    return rows, part, torch.zeros(part.mask.shape, device=part.mask.device)
