@@ -138,7 +138,8 @@ def whole(tensor: Tensor, keep: bool = True) -> Tensor:
     """
     if not isinstance(tensor, DTensor):
         return tensor.detach()
-    full = tensor.detach().full_tensor()
+    with torch.no_grad():
+        full = tensor.full_tensor()
     return full.cpu() if keep else torch.empty(0)
 
 

@@ -243,7 +243,7 @@ class Updater:
         parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
         number = max(1, *self.processes.gathered(len(parts))) if self.policy.sharded else max(1, len(parts))
         yield from ((part_rows, True) for part_rows in parts)
-        shortest = decisions.lengths.argmin(keepdims=True)
+        shortest = np.array([int(decisions.lengths.argmin())])
         yield from ((shortest, False) for _ in range(number - len(parts)))
 
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
 from torch.distributed.tensor import DTensor
 
 from paretune.agents import GRPO, Agent, RunFolder
@@ -21,15 +22,18 @@ from paretune.envs import ArithmeticEnv
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
 CHUNKED = {"tokens_per_batch": 60, "logits_at_once": 40, "gradient_checkpointing": True, "eval_prompts": 5}
+CHUNKED |= {"entropy": 0.01, "record_gram": True}
 EMBEDDED = {"group_size": 2, "max_new_tokens": 12, "eval_prompts": 3, "gradient_responses": None}
+EMBEDDED |= {"sample_batch": 4, "lr": 3e-5}
 RUNS = {
     "hypervolume": (LettersEnv, random_policy, "hypervolume", {}),
     "gradient": (LettersEnv, random_policy, "gradient", {}),
     "learning": (LearningEnv, random_policy, "hypervolume", {}),
-    "chunked": (LettersEnv, random_policy, "fixed", CHUNKED | {"entropy": 0.01, "gradient_mode": "backward"}),
-    "chunked-gradient": (LettersEnv, random_policy, "gradient", CHUNKED),
+    "chunked": (LettersEnv, random_policy, "fixed", CHUNKED | {"gradient_mode": "backward"}),
+    "sketch": (LettersEnv, random_policy, "gradient", CHUNKED | {"gradient_mode": "sketch", "gradient_width": 4}),
     "embedded": (ArithmeticEnv, lambda: "tiny-math", "gradient", EMBEDDED),
-    "adapted": (ArithmeticEnv, lambda: "tiny-math", "fixed", EMBEDDED | {"lora_rank": 2, "minibatches": 1}),
+    "adapted": (ArithmeticEnv, lambda: "tiny-math", "fixed", EMBEDDED | {"lora_rank": 2}),
+    "bfloat16": (LettersEnv, lambda: random_policy(precision=torch.bfloat16), "fixed", {}),
 }
 SETTINGS = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-3, "eval_every": 3, "checkpoint_every": 2, "kl": 0.01}
 SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2, "sample_batch": 8, "gradient_responses": 9}
@@ -73,6 +77,7 @@ def main(folder: Path, run: str, steps: int, sharding: str = "none", dies_at: in
     if dies_at is not None and processes.rank == processes.size - 1:
         die_at(agent, dies_at)
     agent.train(steps - agent.step)
+    agent.save(folder / "saved")
     sizes = [float(whole(p).abs().sum()) for p in agent.policy.model.parameters()]
     write_json(folder / f"rank-{processes.rank}.json", {**state_of(agent), "parameters": sizes})
     write_json(folder / f"held-{processes.rank}.json", held(agent))
