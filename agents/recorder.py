@@ -94,9 +94,7 @@ class Recorder:
     def record(self, agent: Agent, line: Line) -> None:
         """Write one step's metrics and, where it is due, a checkpoint; then show them."""
         if self.folder is not None:
-            self.folder.append_metrics(line)
-            if "validation" in line:
-                self.folder.write_archive(agent.archive)
+            self._write(self.folder, agent, line)
         if _is_due(agent, "validation" in line):
             self._checkpoint(agent)
         self._display.step(line)
@@ -156,6 +154,11 @@ class Recorder:
         assert whole is not None
         with atomic_path(self.folder.reference_path) as temporary:
             whole.save(temporary)
+
+    def _write(self, folder: RunFolder, agent: Agent, line: Line) -> None:
+        folder.append_metrics(line)
+        if "validation" in line:
+            folder.write_archive(agent.archive)
 
     def _checkpoint(self, agent: Agent) -> None:
         """Write a checkpoint of the step; every process takes part, because each may hold a shard."""

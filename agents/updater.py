@@ -249,9 +249,10 @@ class Updater:
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""
         log_probs_BT = torch.zeros_like(decisions.log_probs)
-        for part_rows, _ in self._passes(decisions, rows):
+        for part_rows, counts in self._passes(decisions, rows):
             part_BT = self._no_grad_log_probs(self.policy, decisions.select(part_rows))
-            log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT
+            if counts:
+                log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT
         return log_probs_BT
 
     @torch.no_grad()
