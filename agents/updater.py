@@ -165,6 +165,7 @@ class Updater:
         limit = scale * (self.settings.max_grad_norm or math.inf)
         grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # again: sampling needs the memory
         number = int(lengths[rows].sum())
         return UpdateStatistics(
             loss=sums["policy"] + self.settings.kl * sums["kl"] - self.settings.entropy * sums["entropy"],
