@@ -13,29 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from paretune.agents.files import atomic_path, write_json
 from paretune.agents.policy import Policy
+from paretune.agents.sharding import shard_like, whole
 
 STATE = "state.json"
 OPTIMIZER = "optimizer.safetensors"
 
 
-def write_checkpoint(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; `folder` appears only when all of it is on the disk.
+def write_checkpoint(
+    folder: Path | None, policy: Policy, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint; `folder` appears only when all of it is on the disk, and one that is there stays.
+
+    It does not tell how many processes there were. All that hold a shard of the policy must call this.
 
     Args:
-        folder: Where to.
+        folder: Where to; None gives what this process holds to the one that writes.
         policy: The policy.
         optimizer: Its optimizer.
         state: The rest, JSON-able.
     """
+    whole_policy, moments = policy.whole(folder is not None), _moments(optimizer, folder is not None)
+    if folder is None or folder.exists():
+        return
+    assert whole_policy is not None
     with atomic_path(folder) as temporary:
         temporary.mkdir(parents=True)
-        policy.save(temporary)
-        save_file(_flat_optimizer_state(optimizer), temporary / OPTIMIZER)
+        whole_policy.save(temporary)
+        save_file(moments, temporary / OPTIMIZER)
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         checksums = {path.relative_to(temporary).as_posix(): _checksum(path) for path in files}
         write_json(temporary / STATE, {**state, "checksums": checksums})
@@ -60,16 +70,18 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def read_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
     """Restore the state of `optimizer` from a checkpoint."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(folder / OPTIMIZER).items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+    with safe_open(folder / OPTIMIZER, "pt") as file:
+        for key in file.keys():  # noqa: SIM118  # the file is no dictionary
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = shard_like(file.get_tensor(key), parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _flat_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _moments(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
     return {
-        f"{index}.{name}": value.contiguous()
+        f"{index}.{name}": whole(value, keep).contiguous()
         for index, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }

@@ -95,7 +95,12 @@ def make_task(
 
 
 def make_updater(
-    algorithm: Algorithm, policy: Policy, settings: AgentSettings, task: Task, processes: Processes
+    algorithm: Algorithm,
+    policy: Policy,
+    reference: Policy | None,
+    settings: AgentSettings,
+    task: Task,
+    processes: Processes,
 ) -> Updater:
     """Return what makes the optimizer updates; settings that are None are the algorithm's."""
     return Updater(
@@ -104,7 +109,7 @@ def make_updater(
         clip=algorithm.clip if settings.clip is None else settings.clip,
         loss_mean=settings.loss_mean or algorithm.loss_mean,
         longest=task.longest,
-        reference=policy.reference() if settings.kl > 0 else None,
+        reference=reference,
         processes=processes,
     )
 

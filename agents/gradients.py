@@ -36,14 +36,15 @@ class GradientComparison:
         """Compare the gradients of an updater's losses; without an analyzer, with that of its settings."""
         settings, processes = updater.settings, updater.processes
         self._updater = updater
-        self.analyzer = analyzer or GradientAnalyzer(
-            updater.policy.model,
-            settings.gradient_parameters,
-            settings.gradient_mode,
-            width=settings.gradient_width,
-            seed=settings.seed,
-            reduce=None if processes.size == 1 else processes.sum_tensor,
-        )
+        with updater.policy.gathered():
+            self.analyzer = analyzer or GradientAnalyzer(
+                updater.policy.model,
+                settings.gradient_parameters,
+                settings.gradient_mode,
+                width=settings.gradient_width,
+                seed=settings.seed,
+                reduce=None if processes.size == 1 else processes.sum_tensor,
+            )
         self.last: tuple[int, Array] | None = None
 
     def at(self, step: int, decisions: Decisions, advantages: Array, reuse: bool) -> tuple[Array, Analysed | None]:
@@ -68,7 +69,8 @@ class GradientComparison:
         if self.analyzer.sketch is not None:
             self.analyzer.sketch.draw = step
         own = self._updater.processes.share(len(advantages))
-        gram_KK, analysed = self.compare(decisions, advantages[own], rows, reuse)
+        with self._updater.policy.gathered():
+            gram_KK, analysed = self.compare(decisions, advantages[own], rows, reuse)
         self.last = step, gram_KK
         return gram_KK, analysed
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +21,11 @@ from transformers.utils import logging
 
 from paretune.agents import adapters
 from paretune.agents.policy import Decisions, Policy
+from paretune.agents.processes import Processes
 from paretune.agents.rollout import Tokens
 from paretune.agents.scoring import recomputed, score_hidden
 from paretune.agents.settings import AgentSettings
+from paretune.agents.sharding import Shards
 from paretune.agents.shared_prompts import GroupedTokens, grouped, hidden_states, read_prompts, shares_prompts
 from paretune.envs import Prompt
 from paretune.weighting.layers import find_layers
@@ -42,6 +44,7 @@ class LanguageModelPolicy(Policy):
         logits_at_once: Most logits, tokens times vocabulary, that exist at a time while responses are scored.
         gradient_checkpointing: Whether layers keep their inputs alone for the backward pass.
         share_prompts: Whether prompts may be read once for all responses to them.
+        shards: What holds the model, if it is in shards.
     """
 
     model: Any  # a PreTrainedModel or a PeftModel; what generation mixes into it is not typed
@@ -73,6 +76,7 @@ class LanguageModelPolicy(Policy):
         if foundation is None and adapters.is_adapted(model):
             foundation = adapters.Foundation(base=None, neutral=adapters.is_neutral(model))
         self.foundation, self.adapter_on = foundation, True
+        self.shards: Shards | None = None
         defaults = AgentSettings()
         self.logits_at_once, self.gradient_checkpointing = defaults.logits_at_once, defaults.gradient_checkpointing
         self.share_prompts = defaults.share_prompts
@@ -133,9 +137,8 @@ class LanguageModelPolicy(Policy):
     def arranged(self, decisions: Decisions, max_tokens: int) -> Decisions:
         """Return the decisions so that equal prompts are read once in a forward pass, where that saves tokens."""
         assert isinstance(decisions, Tokens)
-        if not self.share_prompts or self.gradient_checkpointing or not self.reads_prompts_apart:
-            return decisions
-        return grouped(decisions, max_tokens)
+        allowed = self.share_prompts and not self.sharded and not self.gradient_checkpointing
+        return grouped(decisions, max_tokens) if allowed and self.reads_prompts_apart else decisions
 
     @cached_property
     def reads_prompts_apart(self) -> bool:
@@ -158,6 +161,30 @@ class LanguageModelPolicy(Policy):
         base = copy.copy(self)
         base.adapter_on = False
         return base
+
+    @property
+    def sharded(self) -> bool:
+        """Whether this process holds a part of the model only."""
+        return self.shards is not None
+
+    def shard(self, processes: Processes) -> None:
+        """Leave a part of the model to each process."""
+        self.shards = Shards(self.model, self.precision, processes)
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Hold the whole model inside a block, if it is in shards; see `Policy.gathered`."""
+        return nullcontext() if self.shards is None else self.shards.gathered()
+
+    def whole(self, keep: bool = True) -> Self | None:
+        """Return the policy with the whole model, as it can be saved; see `Policy.whole`."""
+        if self.shards is None:
+            return self
+        model = self.shards.whole_model(keep)
+        if not keep:
+            return None
+        policy = copy.copy(self)
+        policy.model, policy.shards = model, None
+        return policy
 
     def check_savable(self) -> None:
         """Raise ValueError if checkpoints of the model could not be loaded again."""
@@ -190,6 +217,12 @@ class LanguageModelPolicy(Policy):
     def _scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
         if not self._plain_head:
             return super()._scores(decisions, temperature, entropies)
+        if self.shards is None:
+            return self._chunked_scores(decisions, temperature, entropies)
+        return self.shards.call(lambda: self._chunked_scores(decisions, temperature, entropies))
+
+    def _chunked_scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
+        """Compute the scores from body and head, each called by itself."""
         assert isinstance(decisions, Tokens)
         body, head = self._body_and_head()
         with self._computing():

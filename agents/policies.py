@@ -15,6 +15,7 @@ from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.loading import load_policy, pick_device, precision_name
 from paretune.agents.network import KINDS, NetworkConfig, NetworkPolicy
 from paretune.agents.policy import Policy
+from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, default_learning_rate
 from paretune.envs import ResponseEnv
 from paretune.envs.suggest import unknown_name
@@ -65,6 +66,20 @@ def resolve_policy(
     if settings.lr is None:
         settings = replace(settings, lr=default_learning_rate(policy.parameters, adapted))
     return policy, settings
+
+
+def shard(policy: Policy, reference: Policy | None, processes: Processes) -> None:
+    """Leave a part of a policy, and of the one that the KL term compares with, to each process.
+
+    Raises:
+        ValueError: If they cannot be sharded.
+    """
+    policy.shard(processes)
+    if isinstance(policy, LanguageModelPolicy) and isinstance(reference, LanguageModelPolicy):
+        if reference.model is policy.model:  # the policy without its adapter
+            reference.shards = policy.shards
+        else:
+            reference.shard(processes)
 
 
 def policy_config(policy: Policy) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from paretune.agents.processes import Processes
 from paretune.agents.scoring import score_logits
 
 
@@ -112,6 +114,34 @@ class Policy(ABC):
         frozen = copy.deepcopy(self)
         frozen.model.requires_grad_(False)
         return frozen
+
+    @property
+    def sharded(self) -> bool:
+        """Whether this process holds a part of the model only."""
+        return False
+
+    def shard(self, processes: Processes) -> None:
+        """Leave a part of the model to each process.
+
+        Raises:
+            ValueError: If the policy cannot be sharded.
+        """
+        raise ValueError("sharding: must be none for small networks, which every process holds as a whole, got fsdp")
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Hold the whole model inside a block, if it is in shards.
+
+        Inside, processes may make different numbers of forward passes, and gradients come from `torch.autograd.grad`
+        alone; outside, all must make the same passes.
+        """
+        return nullcontext()
+
+    def whole(self, keep: bool = True) -> Self | None:
+        """Return the policy with the whole model, as it can be saved; None if it is sharded and not to be kept.
+
+        All processes that hold a shard must call it.
+        """
+        return self
 
     def trained_parameters(self) -> list[str]:
         """Return the names of the parameters that are trained."""

@@ -58,6 +58,8 @@ class Recorder:
         """
         self.folder = folder if main else None
         self.opened = opened
+        self._recorded = folder is not None  # by one of the processes
+        self._saved: int | None = None  # the step of the last checkpoint
         self._overwrite = overwrite
         check_tracker(tracker)
         self._check_free()
@@ -77,14 +79,14 @@ class Recorder:
         with _readable_disk_errors(self.folder):
             if self.folder is not None:
                 self._open(self.folder, agent, config)
+            self._write_reference(agent)
             self._tracker = make_tracker(self._tracker_name, self.path, config)
             self._display.start(horizon, agent.step)
             try:
                 yield
-                if self.folder is not None:
-                    self._checkpoint(self.folder, agent)
-                    if agent.settings.pictures:
-                        draw_run(self.folder.path)
+                self._checkpoint(agent)
+                if self.folder is not None and agent.settings.pictures:
+                    draw_run(self.folder.path)
             finally:
                 self._display.stop()
                 self._tracker.finish()
@@ -93,6 +95,8 @@ class Recorder:
         """Write one step's metrics and, where it is due, a checkpoint; then show them."""
         if self.folder is not None:
             self._write(self.folder, agent, line)
+        if _is_due(agent, "validation" in line):
+            self._checkpoint(agent)
         self._display.step(line)
         self._tracker.log(line)
 
@@ -108,26 +112,24 @@ class Recorder:
 
     def save(self, agent: Agent, metrics: Sequence[Line]) -> None:
         """Write the agent as it is, and the metrics that led to it, to the folder, which holds no run yet."""
-        if self.folder is None:
-            return
         with _readable_disk_errors(self.folder):
-            self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
-            for line in metrics:
-                self.folder.append_metrics(line)
-            source = agent.recorder.folder
-            if source is not None:
-                _history(source, agent).copy_until(agent.step, _history(self.folder, agent))
-            self.folder.write_archive(agent.archive)
-            self._checkpoint(self.folder, agent)
+            if self.folder is not None:
+                self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
+                for line in metrics:
+                    self.folder.append_metrics(line)
+                source = agent.recorder.folder
+                if source is not None:
+                    _history(source, agent).copy_until(agent.step, _history(self.folder, agent))
+                self.folder.write_archive(agent.archive)
+            self._write_reference(agent)
+            self._checkpoint(agent)
 
     def _open(self, folder: RunFolder, agent: Agent, config: dict[str, Any]) -> None:
         if not self.opened:
             self._check_free()  # again: another agent may have begun a run there since
             folder.create(config)
             self.opened = True
-            self._write_reference(folder, agent)
             return
-        self._write_reference(folder, agent)
         last = folder.find_checkpoint()
         if last is not None and last != folder.checkpoint_path(agent.step):
             raise ValueError(
@@ -142,32 +144,39 @@ class Recorder:
         if self.folder is not None and not self.opened:
             self.folder.check_free(self._overwrite)
 
-    def _write_reference(self, folder: RunFolder, agent: Agent) -> None:
+    def _write_reference(self, agent: Agent) -> None:
         reference = agent.updater.reference
-        if reference is None or reference.model is agent.policy.model:
-            return  # it is the policy without its adapter
-        if not folder.reference_path.exists():
-            with atomic_path(folder.reference_path) as temporary:
-                reference.save(temporary)
+        if not self._recorded or reference is None or reference.model is agent.policy.model:
+            return  # in the last case it is the policy without its adapter
+        whole = reference.whole(self.folder is not None)
+        if self.folder is None or self.folder.reference_path.exists():
+            return
+        assert whole is not None
+        with atomic_path(self.folder.reference_path) as temporary:
+            whole.save(temporary)
 
     def _write(self, folder: RunFolder, agent: Agent, line: Line) -> None:
         folder.append_metrics(line)
-        validated, keep = "validation" in line, agent.settings.keep
-        if validated:
+        if "validation" in line:
             folder.write_archive(agent.archive)
-        entered = agent.step in agent.archive.tags
-        if agent.step % agent.settings.checkpoint_every == 0 or (
-            validated and (keep == "all" or (keep == "front" and entered))
-        ):
-            self._checkpoint(folder, agent)
 
-    def _checkpoint(self, folder: RunFolder, agent: Agent) -> None:
-        path = folder.checkpoint_path(agent.step)
-        if not path.exists():
-            write_checkpoint(path, agent.policy, agent.updater.optimizer, state_of(agent))
-        if agent.settings.keep != "all":
+    def _checkpoint(self, agent: Agent) -> None:
+        """Write a checkpoint of the step; every process takes part, because each may hold a shard."""
+        if not self._recorded or self._saved == agent.step:
+            return
+        path = None if self.folder is None else self.folder.checkpoint_path(agent.step)
+        write_checkpoint(path, agent.policy, agent.updater.optimizer, state_of(agent))
+        self._saved = agent.step
+        if self.folder is not None and agent.settings.keep != "all":
             keep = agent.archive.tags if agent.settings.keep == "front" else []
-            folder.prune_checkpoints({folder.checkpoint_path(step).name for step in keep})
+            self.folder.prune_checkpoints({self.folder.checkpoint_path(step).name for step in keep})
+
+
+def _is_due(agent: Agent, validated: bool) -> bool:
+    keep, entered = agent.settings.keep, agent.step in agent.archive.tags
+    return agent.step % agent.settings.checkpoint_every == 0 or (
+        validated and (keep == "all" or (keep == "front" and entered))
+    )
 
 
 def _history(folder: RunFolder, agent: Agent) -> History:

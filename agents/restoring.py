@@ -78,7 +78,10 @@ def load_agent(
         read_optimizer(path, agent.updater.optimizer)
         reference = agent.updater.reference
         if reference is not None and reference.model is not agent.policy.model:
-            agent.updater.reference = load_saved(run.reference_path, str(agent.policy.device), agent.settings.precision)
+            initial = load_saved(run.reference_path, str(agent.policy.device), agent.settings.precision)
+            if reference.sharded:
+                initial.shard(agent.processes)
+            agent.updater.reference = initial
     return agent
 
 

@@ -84,9 +84,10 @@ class TransformersSampler:
         """
         encoded = encode_fitting(self.policy, prompts, self.max_new_tokens)
         parts = []
-        for start in range(0, len(encoded), self.batch):
-            with torch_seed(rng, self.policy.device), torch.no_grad():
-                parts.append(self._sample_batch(encoded[start : start + self.batch], greedy))
+        with self.policy.gathered(), torch.no_grad():
+            for start in range(0, len(encoded), self.batch):
+                with torch_seed(rng, self.policy.device):
+                    parts.append(self._sample_batch(encoded[start : start + self.batch], greedy))
         return rollout_of(self.policy, prompts, Tokens.concatenate(parts))
 
     def _sample_batch(self, encoded: list[list[int]], greedy: bool) -> Tokens:

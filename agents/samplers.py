@@ -11,9 +11,7 @@ from paretune.agents.vllm_sampler import Engine, VllmSampler
 from paretune.agents.vllm_server import VllmServer
 
 
-def make_sampler(
-    policy: LanguageModelPolicy, settings: AgentSettings, longest: int, processes: Processes
-) -> Sampler:
+def make_sampler(policy: LanguageModelPolicy, settings: AgentSettings, longest: int, processes: Processes) -> Sampler:
     """Return the sampler that the settings ask for, with responses of at most `longest` tokens.
 
     Raises:

@@ -19,6 +19,7 @@ Keep = Literal["last", "front", "all"]
 SamplerName = Literal["transformers", "vllm", "vllm-server"]
 Credit = Literal["step", "episode"]
 GradientMode = Literal["auto", "exact", "sketch", "backward"]
+Sharding = Literal["auto", "none", "fsdp"]
 
 
 @dataclass(kw_only=True)
@@ -118,6 +119,9 @@ class AgentSettings:
     memory, a third more time, the same gradients."""
     device: str = "auto"
     """Device of the model, such as cpu, cuda:1 or mps; auto takes the best at hand."""
+    sharding: Sharding = "auto"
+    """Of several processes, each keeps a part of a language model, of its gradients and of the optimizer (fsdp), or all
+    of it (none); auto does what accelerate was launched with."""
     precision: Precision = "auto"
     """Number format of forward and backward passes; auto is bfloat16 where a GPU supports it, else float32."""
 
@@ -213,6 +217,7 @@ _CHOICES = {
     "loss_mean": LossMean,
     "schedule": Schedule,
     "precision": Precision,
+    "sharding": Sharding,
     "keep": Keep,
 }
 

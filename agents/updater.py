@@ -20,6 +20,7 @@ from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
+from paretune.agents.sharding import whole
 from paretune.agents.update_statistics import Sums, UpdateStatistics
 from paretune.weighting.kept_pass import KeptPass
 
@@ -154,9 +155,9 @@ class Updater:
             rest = np.setdiff1d(rows, analysed.rows)
             self._backward_again(analysed, advantages_BT, rows, lengths, sums)
         for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, of=rows):
+            reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             log_probs, entropies = self._log_probs(part)
             old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
-            reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
             loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
             sums.policy += loss.item()
@@ -169,8 +170,9 @@ class Updater:
                 sums.entropy += part_entropy.item()
                 loss = loss - self.settings.entropy * part_entropy
             loss.backward()
-            sums.clipped += int((terms.clipped & part.mask).sum())
-            sums.add_pass(old, part)
+            if (weights_BT > 0).any():
+                sums.clipped += int((terms.clipped & part.mask).sum())
+                sums.add_pass(old, part)
         return sums
 
     def _backward_again(
@@ -193,7 +195,8 @@ class Updater:
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
-        self.processes.sum_gradients(self.trained)
+        if not self.policy.sharded:  # else the backward passes have summed them
+            self.processes.sum_gradients(self.trained)
         gap_max = max(self.processes.gathered(sums.gap_max))
         sums = Sums(**self.processes.summed(asdict(sums)))
         limit = scale * (self.settings.max_grad_norm or math.inf)
@@ -205,7 +208,7 @@ class Updater:
             kl=sums.kl,
             entropy=sums.entropy,
             clip_fraction=sums.clipped / number,
-            grad_norm=float(grad_norm),
+            grad_norm=float(whole(grad_norm)),
             log_prob_gap=sums.gap / number,
             log_prob_gap_max=gap_max,
             padding=sums.padding / sums.size,
@@ -237,9 +240,21 @@ class Updater:
         """
         own = self.processes.share(len(lengths))
         places = rows[(rows >= own.start) & (rows < own.stop)] - own.start
-        for part_rows in decisions.micro_batches(places, self.settings.tokens_per_batch):
+        for part_rows, counts in self._passes(decisions, places):
             part = decisions.select(part_rows)
-            yield part_rows, part, self._weights(part, rows if of is None else of, lengths)
+            yield part_rows, part, self._weights(part, rows if of is None else of, lengths) * counts
+
+    def _passes(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, bool]]:
+        """Yield the sequences of each forward pass, and whether they count.
+
+        Processes whose policy is in shards make as many passes as the one that makes most: all gather a layer at once.
+        """
+        parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
+        yield from ((part_rows, True) for part_rows in parts)
+        if self.policy.sharded:
+            number = max(1, *self.processes.gathered(len(parts)))
+            shortest = np.array([int(decisions.lengths.argmin())])
+            yield from ((shortest, False) for _ in range(number - len(parts)))
 
     def _weights(self, part: Decisions, rows: Rows, lengths: NDArray[np.int64]) -> Tensor:
         """Return what each decision (B, T) of a part weighs in the loss over the sequences `rows`."""
@@ -254,9 +269,10 @@ class Updater:
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""
         log_probs_BT = torch.zeros_like(decisions.log_probs)
-        for part_rows in decisions.micro_batches(rows, self.settings.tokens_per_batch):
+        for part_rows, counts in self._passes(decisions, rows):
             part_BT = self._no_grad_log_probs(self.policy, decisions.select(part_rows))
-            log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT
+            if counts:
+                log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT
         return log_probs_BT
 
     @torch.no_grad()

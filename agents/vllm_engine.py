@@ -167,7 +167,9 @@ class VllmEngine:
         global _running
         assert _running is not None
         if self._processes.size > 1:
-            raise ValueError("sampler: must be the same vLLM engine for all agents of a process that trains with others")
+            raise ValueError(
+                "sampler: must be the same vLLM engine for all agents of a process that trains with others"
+            )
         _running.llm.llm_engine.engine_core.shutdown()
         _running.folder.cleanup()
         _running = None

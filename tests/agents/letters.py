@@ -24,7 +24,12 @@ def letter_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def random_policy(seed: int = 0, dtype: torch.dtype = torch.float32, context: int = 64) -> LanguageModelPolicy:
+def random_policy(
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    context: int = 64,
+    precision: torch.dtype = torch.float32,
+) -> LanguageModelPolicy:
     """A random Llama of 2 layers and 16 dimensions over six letters."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -41,7 +46,7 @@ def random_policy(seed: int = 0, dtype: torch.dtype = torch.float32, context: in
             initializer_range=0.3,
         )
         model = LlamaForCausalLM(config).to(dtype)
-    return LanguageModelPolicy(model, letter_tokenizer(), "random")
+    return LanguageModelPolicy(model, letter_tokenizer(), "random", precision)
 
 
 def share_of(letter: str):

@@ -115,7 +115,7 @@ def test_two_processes_train_as_one(tmp_path: Path, run: str) -> None:
 @pytest.mark.slow
 def test_a_run_goes_on_after_one_of_its_processes_was_killed(tmp_path: Path) -> None:
     shared_run.main(tmp_path / "whole", "hypervolume", STEPS)
-    assert launch(tmp_path / "killed", "hypervolume", STEPS, 3).returncode != 0
+    assert launch(tmp_path / "killed", "hypervolume", STEPS, "none", 3).returncode != 0
     assert RunFolder(tmp_path / "killed").checkpoints()[-1].name == "step-000003"
     done = launch(tmp_path / "killed", "hypervolume", STEPS)
     assert done.returncode == 0, done.stderr

@@ -70,6 +70,32 @@ def test_micro_batches_do_not_change_the_update():
     assert_same_weights(whole, pieces, atol=2e-4)
 
 
+def test_passes_that_keep_step_with_other_processes_count_for_nothing(monkeypatch):
+    settings = {"tokens_per_batch": 20, "kl": 0.1, "entropy": 0.1, "epochs": 2, "clip": 0.2, "importance_cap": 2.0}
+    alone, together = updater(**settings), updater(**settings)
+    passes: list[int] = []
+    first = results_of(alone, passes)
+    monkeypatch.setattr(LanguageModelPolicy, "sharded", True)
+    together.processes.gathered = lambda mine: [mine, mine + 2] if type(mine) is int else [mine]  # another has 2 more
+    assert results_of(together, passes) == pytest.approx(first, rel=1e-6, abs=1e-6)
+    old, updates = 1, 2
+    assert passes[1] == passes[0] + 2 * (old + updates)
+    assert_same_weights(alone.policy.model.state_dict(), together.policy.model.state_dict(), atol=0)
+
+
+def results_of(made: Updater, passes: list[int]) -> dict[str, float]:
+    """Update, and add the number of the policy's own forward passes to `passes`."""
+    passes.append(0)
+
+    def count(*_):
+        passes[-1] += 1
+
+    handle = made.policy.model.model.register_forward_hook(count)
+    statistics = made.update(some_tokens(), ADVANTAGES, 1.0, made.settings.lr, np.random.default_rng(0))
+    handle.remove()
+    return statistics
+
+
 def test_mini_batches_and_epochs_make_that_many_updates():
     made = updater(epochs=3, minibatches=4, clip=0.2)
     weights_after(made)
