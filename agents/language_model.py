@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ from paretune.agents.sharding import Shards
 from paretune.agents.shared_prompts import GroupedTokens, grouped, hidden_states, read_prompts, shares_prompts
 from paretune.envs import Prompt
 from paretune.weighting.layers import find_layers
+
+T = TypeVar("T")
 
 
 class LanguageModelPolicy(Policy):
@@ -143,12 +145,14 @@ class LanguageModelPolicy(Policy):
     @cached_property
     def reads_prompts_apart(self) -> bool:
         """Whether the model can read a prompt once for all responses to it."""
-        return self._plain_head and shares_prompts(self._body_and_head()[0], self.model.config, self.device)
+        body, config = self._body_and_head()[0], self.model.config
+        return self._plain_head and self._passing(lambda: shares_prompts(body, config, self.device))
 
     def read_prompts(self, prompt: Tensor, mask: Tensor) -> DynamicCache:
         """Return a cache with the keys and values of left-padded prompts (U, S), of a model that reads them apart."""
+        body, config = self._body_and_head()[0], self.model.config
         with self._computing():
-            return read_prompts(self._body_and_head()[0], self.model.config, prompt, mask)[1]
+            return self._passing(lambda: read_prompts(body, config, prompt, mask)[1])
 
     def recomputes(self, decisions: Decisions) -> bool:
         """Whether layers keep their inputs alone for the backward pass, or logits come in chunks."""
@@ -217,9 +221,11 @@ class LanguageModelPolicy(Policy):
     def _scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
         if not self._plain_head:
             return super()._scores(decisions, temperature, entropies)
-        if self.shards is None:
-            return self._chunked_scores(decisions, temperature, entropies)
-        return self.shards.call(lambda: self._chunked_scores(decisions, temperature, entropies))
+        return self._passing(lambda: self._chunked_scores(decisions, temperature, entropies))
+
+    def _passing(self, function: Callable[[], T]) -> T:
+        """Call a function that makes a forward pass by calling parts of the model."""
+        return function() if self.shards is None else self.shards.call(function)
 
     def _chunked_scores(self, decisions: Decisions, temperature: float, entropies: bool) -> tuple[Tensor, Tensor]:
         """Compute the scores from body and head, each called by itself."""

@@ -57,7 +57,7 @@ class Steps:
 
         For a small network a pass costs more than padding.
         """
-        return micro_batches(rows, self.lengths, max_tokens, pass_cost=max_tokens)
+        return micro_batches(rows, self.lengths, max_tokens, cost=max_tokens)
 
     @property
     def padding(self) -> tuple[int, int]:
