@@ -5,7 +5,7 @@ Shapes: B responses, S prompt tokens, T response tokens, V tokens in the vocabul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,7 +121,8 @@ class TransformersSampler:
         prompt_US, mask_US, which_B = different_prompts(prompt, mask)
         if len(prompt_US) < len(prompt):
             read = policy.read_prompts(prompt_US[:, :-1], mask_US[:, :-1])
-            for roomy, layer in zip(cache.layers, read.layers, strict=True):
+            layers: Iterable[Any] = zip(cache.layers, read.layers, strict=True)
+            for roomy, layer in layers:
                 roomy.update(layer.keys[which_B], layer.values[which_B])
         return cache
 
