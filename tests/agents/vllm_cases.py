@@ -20,6 +20,8 @@ from paretune.agents.vllm_engine import VllmEngine
 from paretune.agents.vllm_sampler import Manner, Request, VllmSampler
 from paretune.envs import make_env
 
+from .letters import random_policy
+
 BATCH = 32
 PROMPTS = [p for p in make_env("paretune/Arithmetic-v0").sample_prompts(6, np.random.default_rng(0)) for _ in range(3)]
 SETTINGS = {"prompts_per_step": 4, "group_size": 4, "eval_prompts": 4, "eval_every": 2, "checkpoint_every": 2}
@@ -157,8 +159,6 @@ def test_another_temperature_needs_another_engine_which_takes_its_place(policy):
 
 
 def test_a_model_that_vllm_cannot_run_is_named():
-    from .letters import random_policy  # its heads are 8 wide
-
-    ours, _ = samplers(random_policy())
+    ours, _ = samplers(random_policy(context=256))  # its heads are 8 wide
     with pytest.raises(ValueError, match="sampler: vLLM must be able to run 'random', but it says"):
         draw(ours)
