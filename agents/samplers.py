@@ -28,7 +28,9 @@ def make_sampler(policy: LanguageModelPolicy, settings: AgentSettings, longest: 
         )
     engine: Engine
     if settings.sampler == "vllm":
-        engine = VllmEngine(settings.sampler_memory, settings.sample_batch, settings.temperature, processes)
+        at_once = max(settings.prompts_per_step * settings.group_size, settings.eval_prompts or settings.sample_batch)
+        batch = min(settings.sample_batch, -(-at_once // processes.size))
+        engine = VllmEngine(settings.sampler_memory, batch, settings.temperature, processes)
     else:
         engine = VllmServer(
             settings.sampler_url, settings.sampler_folder, settings.temperature, settings.top_p, processes

@@ -31,8 +31,8 @@ CPU_BLOCK = 32
 CPU_CACHE = 2**31
 """Bytes of vLLM's cache on a CPU, at most; more only where a single response needs more."""
 
-ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
-DEFAULT_ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR"}
+_environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+"""Environment variables while the engine works: ours, and those that vLLM set itself."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class VllmEngine:
         """
         sleeps = policy.device.type == "cuda"
         with _kept_state(policy.device):
-            llm = self._started(policy)
+            llm = self._started(policy, max(len(request.prompt) for request in requests) + manner.longest)
             self._check_room(llm, requests, manner)
             if sleeps:
                 llm.wake_up(tags=["weights"])
@@ -99,8 +99,8 @@ class VllmEngine:
                 llm.sleep(level=2)
         return [Drawn(list(one.token_ids), list(one.logprobs.logprobs)) for each in outputs for one in each.outputs]
 
-    def _started(self, policy: LanguageModelPolicy) -> Any:
-        """Return the engine for `policy`, which is started unless it runs."""
+    def _started(self, policy: LanguageModelPolicy, longest: int) -> Any:
+        """Return the engine for `policy`, which is started unless it runs, for sequences of `longest` tokens or so."""
         global _running
         if _running is not None and _running.key == self._key:
             return _running.llm
@@ -111,7 +111,7 @@ class VllmEngine:
         if _running is not None:
             self._stop()
         try:
-            llm = self._start(policy, folder.name)
+            llm = self._start(policy, folder.name, longest)
         except (ValueError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"sampler: vLLM must be able to run {policy.name!r}, but it says: {error}") from error
         _running = _Running(self._key, llm, folder)
@@ -131,14 +131,14 @@ class VllmEngine:
         parts = (digest.hexdigest(), policy.precision, policy.device, self._batch, self._memory, self._at_temperature)
         return repr(parts)
 
-    def _start(self, policy: LanguageModelPolicy, folder: str) -> Any:
+    def _start(self, policy: LanguageModelPolicy, folder: str, longest: int) -> Any:
         from vllm import LLM
 
         options: dict[str, Any] = {"enforce_eager": True, "block_size": CPU_BLOCK}
         if policy.device.type == "cuda":
             options = {"enable_sleep_mode": True, "gpu_memory_utilization": self._memory}
         else:
-            options["kv_cache_memory_bytes"] = self._cpu_cache(policy)
+            options["kv_cache_memory_bytes"] = self._cpu_cache(policy, longest)
         if self._processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
         return LLM(
@@ -153,15 +153,17 @@ class VllmEngine:
             **options,
         )
 
-    def _cpu_cache(self, policy: LanguageModelPolicy) -> int:
-        """Return how many bytes the cache may take: enough for the responses that are sampled at the same time."""
+    def _cpu_cache(self, policy: LanguageModelPolicy, longest: int) -> int:
+        """Return how many bytes the cache may take: what a batch needs, at most CPU_CACHE, at least one full context.
+
+        One that is larger than needed is slower: vLLM goes round in it, and memory that was used long ago is far.
+        """
         config = policy.model.config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        size = 4 if policy.precision == torch.float32 else 2
-        context = (policy.context_length or 4096) + 2 * CPU_BLOCK
-        one = 2 * config.num_hidden_layers * heads * width * size * context
-        return max(one, min(CPU_CACHE, one * self._batch))
+        token = 2 * config.num_hidden_layers * heads * width * (4 if policy.precision == torch.float32 else 2)
+        context = (policy.context_length or longest) + 2 * CPU_BLOCK
+        return token * max(context, min(CPU_CACHE // token, self._batch * (longest + CPU_BLOCK)))
 
     def _stop(self) -> None:
         global _running
@@ -210,15 +212,14 @@ def _kept_state(device: torch.device) -> Iterator[None]:
 
     On a CPU its few compiled functions would take longer to compile than a run to sample.
     """
-    environment = ENVIRONMENT | {name: v for name, v in DEFAULT_ENVIRONMENT.items() if name not in os.environ}
-    before = {name: os.environ.get(name) for name in (*environment, "VLLM_DIST_IDENT")}
+    environment = dict(os.environ)
     python_state, numpy_state, set_num_threads = random.getstate(), np.random.get_state(), torch.set_num_threads
-    stance = "default" if device.type == "cuda" else "force_eager"
-    os.environ.update(environment)
+    os.environ.update(_environment)
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
         with (
             torch.random.fork_rng([device] if device.type == "cuda" else []),
-            torch.compiler.set_stance(stance),
+            torch.compiler.set_stance("default" if device.type == "cuda" else "force_eager"),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
@@ -227,8 +228,6 @@ def _kept_state(device: torch.device) -> Iterator[None]:
         torch.set_num_threads = set_num_threads
         random.setstate(python_state)
         np.random.set_state(numpy_state)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _environment.update({name: v for name, v in os.environ.items() if environment.get(name) != v})
+        os.environ.clear()
+        os.environ.update(environment)

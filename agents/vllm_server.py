@@ -31,8 +31,8 @@ CONNECTIONS = 64
 class VllmServer:
     """A client of vLLM's own server (`vllm serve`), which must run in development mode.
 
-    New weights are a safetensors file in a folder that the server sees under the same name; the server's workers load it
-    when `/collective_rpc` calls their `reload_weights`.
+    New weights are a safetensors file in a folder that the server sees under the same name; its workers load it when
+    `/collective_rpc` calls their `reload_weights`.
     """
 
     def __init__(

