@@ -19,8 +19,16 @@ import numpy as np
 import torch
 import tyro
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from transformers import AutoModelForCausalLM, PreTrainedConfig, Qwen2Config, Qwen3Config
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from paretune.agents import GRPO, AgentSettings, load_policy
 from paretune.agents.adapters import add_lora
@@ -58,7 +66,13 @@ MODELS: dict[str, PreTrainedConfig] = {
     ),
 }
 FEW = 48
-"""Tokens of a row whose forward pass is counted; no size of a model is the same."""
+"""Tokens of a row whose forward pass is counted."""
+
+CAUSAL = "causal_without_a_mask"
+"""The attention that transformers takes where it sees that no token is padding, which it cannot without numbers."""
+
+AttentionInterface.register(CAUSAL, sdpa_attention_forward)
+AttentionMaskInterface.register(CAUSAL, lambda *args, **kwargs: None)
 
 LOGIT = 20
 """Bytes of a logit while it is scored, at most: bfloat16 and float32, its log-softmax, and the gradients of each."""
@@ -195,13 +209,11 @@ def saved_bytes(model: Any, tokens: Tensor, precision: torch.dtype) -> int:
     """Return the bytes that the layers keep of tokens (B, L) for a backward pass, parameters left out."""
     body = (model.get_base_model() if hasattr(model, "peft_config") else model).base_model
     parameters = {p.untyped_storage()._cdata for p in model.parameters()}
-    # Attention does without a causal mask, but transformers makes one where it cannot see that no token is padding.
-    mask = (tokens.shape[1], tokens.shape[1]) if isinstance(tokens, FakeTensor) else None
     kept: dict[int, tuple[torch.UntypedStorage, int]] = {}  # alive, so that no other takes its place
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in parameters and tensor.shape[-2:] != mask:
+        if storage._cdata not in parameters:
             kept[storage._cdata] = storage, storage.nbytes()
         return tensor
 
@@ -221,7 +233,7 @@ def _saved_by_shape(config: PreTrainedConfig, lora_rank: int, layers: int, rows:
 def _model(config: PreTrainedConfig, lora_rank: int, layers: int) -> Any:
     shape = type(config)(**(config.to_dict() | {"num_hidden_layers": layers, "layer_types": None}))
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, attn_implementation=CAUSAL)
         if lora_rank:
             model = add_lora(model, lora_rank, 2.0 * lora_rank, (), 0)
     memo: dict[int, Any] = {id(p): nn.Parameter(_without_numbers(p), p.requires_grad) for p in model.parameters()}
