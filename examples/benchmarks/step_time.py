@@ -24,7 +24,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -36,8 +37,9 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from paretune.agents import GRPO, Rollout, TransformersSampler, advantages, load_policy
+from paretune.agents import GRPO, Rollout, TransformersSampler, load_policy
 from paretune.envs import Prompt, Response, make_env
+from paretune.weighting.advantages import grpo
 
 HERE = Path(__file__).parent
 TIME_GOAL, MEMORY_GOAL, TOLERANCE = 0.6, 1.0, 1e-4
@@ -111,7 +113,7 @@ def ours(settings: Settings, prompts: list[Prompt], given: Rollout | None) -> Ca
     agent = GRPO(
         "paretune/Arithmetic-v0", policy, "fixed", lr=1e-5, loss_mean="token", max_new_tokens=settings.tokens, **shape
     )
-    advantages.EPSILON = TRL_EPSILON
+    agent.algorithm = replace(agent.algorithm, advantage=partial(grpo, epsilon=TRL_EPSILON), epsilon=TRL_EPSILON)
     agent.task.draw = lambda n, rng: prompts  # type: ignore[method-assign]
     if given is not None:
         agent.task.sampler = Given(given)
