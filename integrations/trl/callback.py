@@ -170,12 +170,12 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": {} if self.driver is None else self.driver.state_dict()}
 
     def _refuse_cancelled_scale(self, trainer: TRLTrainer) -> None:
-        settings = what_cancels_scale(trainer)
-        if settings:
+        changes, kind = what_cancels_scale(trainer), _kind(trainer)
+        if changes:
             raise ValueError(
-                f"weighting: {self.weighting.name!r} multiplies all weights by a common factor, which "
-                f"{_kind(trainer)}'s normalisation cancels: set {settings} in {_kind(trainer).removesuffix('Trainer')}Config, or use "
-                f"MultiObjective{_kind(trainer)}, which multiplies behind it"
+                f"weighting: {self.weighting.name!r} multiplies all weights by a common factor, which the "
+                f"normalisation of {kind} cancels: set {changes} in {kind.removesuffix('Trainer')}Config, or use "
+                f"MultiObjective{kind}, which multiplies behind it"
             )
 
 
