@@ -76,7 +76,7 @@ def test_every_strategy_trains_in_trls_grpo(name: str, tmp_path: Path) -> None:
         assert log["scale"] == pytest.approx(sum(weights))
         assert 0 <= log["advantage_conflict"] <= 1 and log["archive_size"] >= 1
         assert all(np.isfinite(log[f"advantages/{objective}/std"]) for objective in OBJECTIVES)
-    assert trainer.dynamic.driver.archive.tags and steps[-1]["grad_norm"] > 0
+    assert trainer.dynamic.driver.archive.tags
 
 
 STRATEGIES: dict[str, Callable[[], Weighting]] = {

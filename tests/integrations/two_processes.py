@@ -10,7 +10,6 @@ from paretune.weighting import make_weighting
 from tests.integrations.own_agent import keep_batches, write
 from tests.integrations.small_trl import GROUP, OURS, make_trainer
 
-
 TEMPERATURE = 2.0
 """High, so that the responses of a group differ."""
 
