@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
-PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench paretune.cli
+PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench paretune.integrations paretune.cli
 
 # Tests and demo reach no hub: what they need is in the repository.
 export HF_HUB_OFFLINE := 1

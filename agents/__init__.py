@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paretune.agents.advantages import Algorithm
     from paretune.agents.agent import Agent
+    from paretune.agents.algorithm import Algorithm
     from paretune.agents.algorithms import AGENTS, GRPO, REINFORCE, RLOO, agent_class
     from paretune.agents.evaluation import Evaluation
     from paretune.agents.language_model import LanguageModelPolicy
@@ -60,7 +60,7 @@ _HOMES = {
     "RLOO": "algorithms",
     "Agent": "agent",
     "AgentSettings": "settings",
-    "Algorithm": "advantages",
+    "Algorithm": "algorithm",
     "Evaluation": "evaluation",
     "LanguageModelPolicy": "language_model",
     "NetworkConfig": "network",

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.agents.advantages import Algorithm, combined, conflict, per_objective, zero_variance_groups
+from paretune.agents.algorithm import Algorithm
 from paretune.agents.components import (
     agent_settings,
     check_group_size,
@@ -45,6 +45,7 @@ from paretune.agents.updater import learning_rates
 from paretune.agents.weightings import check_reference, resolve_weighting
 from paretune.envs import ResponseEnv, Split
 from paretune.weighting import ParetoArchive, Weighting
+from paretune.weighting.advantages import combined, conflict, per_objective, zero_variance_groups
 
 Array = NDArray[np.float64]
 

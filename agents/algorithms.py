@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from paretune.agents.advantages import Algorithm, grpo, reinforce, rloo
 from paretune.agents.agent import Agent
+from paretune.agents.algorithm import Algorithm
 from paretune.envs.suggest import unknown_name
+from paretune.weighting.advantages import grpo, reinforce, rloo
 
 
 class REINFORCE(Agent):

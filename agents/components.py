@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
-from paretune.agents.advantages import Algorithm
+from paretune.agents.algorithm import Algorithm
 from paretune.agents.episode_task import EpisodeTask
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.network import NetworkPolicy

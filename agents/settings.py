@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from paretune.envs.suggest import unknown_name
+from paretune.weighting.advantages import Order
 
-Order = Literal["weigh_first", "normalise_first"]
 LossMean = Literal["token", "response", "constant"]
 Schedule = Literal["constant", "linear", "cosine", "polynomial"]
 Precision = Literal["auto", "float32", "bfloat16"]

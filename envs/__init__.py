@@ -13,6 +13,7 @@ from paretune.envs.objectives import Objective, Scores
 from paretune.envs.prompts import SPLITS, Message, Prompt, Response, Split, as_prompts
 from paretune.envs.registration import EnvInfo, list_envs, make_env, register_envs
 from paretune.envs.response import ResponseEnv
+from paretune.envs.reward_model import RewardModel
 from paretune.envs.scheduled import Scheduled
 from paretune.envs.spaces import UnicodeText
 from paretune.envs.style import StyleEnv
@@ -41,6 +42,7 @@ __all__ = [
     "RelativeConciseness",
     "Response",
     "ResponseEnv",
+    "RewardModel",
     "Scheduled",
     "Scores",
     "Split",

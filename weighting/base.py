@@ -51,6 +51,11 @@ class Weighting(ABC):
         return False
 
     @property
+    def moves_scale(self) -> bool:
+        """Whether `scale` may be anything but 1: a trainer must see to it that no normalisation cancels it."""
+        return False
+
+    @property
     @abstractmethod
     def weights(self) -> Weights:
         """The current weights (K,), float64, non-negative: `direction` times `scale`."""

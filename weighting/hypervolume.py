@@ -110,6 +110,11 @@ class HypervolumeWeighting(Weighting):
         return self.exact_paper
 
     @property
+    def moves_scale(self) -> bool:
+        """True."""
+        return True
+
+    @property
     def weights(self) -> Weights:
         """The preference (K,) times the meta-reward."""
         return self._meta_reward * np.array(self.preference, dtype=np.float64)

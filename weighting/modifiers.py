@@ -109,6 +109,11 @@ class ModifiedWeighting(Weighting):
         return self.strategy.scale_rewards
 
     @property
+    def moves_scale(self) -> bool:
+        """As the strategy has it."""
+        return self.strategy.moves_scale
+
+    @property
     def weights(self) -> Weights:
         """The current weights (K,): the modified direction times the strategy's scale."""
         return self.scale * self.direction

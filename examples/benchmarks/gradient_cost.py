@@ -29,11 +29,11 @@ import torch
 import tyro
 
 from paretune.agents import GRPO, Agent
-from paretune.agents.advantages import per_objective
 from paretune.agents.display import SilentDisplay
 from paretune.agents.gradients import GradientComparison
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
 from paretune.weighting import GradientAnalyzer
+from paretune.weighting.advantages import per_objective
 
 HERE = Path(__file__).parent
 ARMS = ("fixed", "backward", "exact", "sketch")

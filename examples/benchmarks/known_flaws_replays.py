@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from paretune.agents.advantages import combined
 from paretune.agents.algorithms import AGENTS
-from paretune.agents.settings import Order
 from paretune.weighting import HypervolumeWeighting
+from paretune.weighting.advantages import Order, combined
 
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]

@@ -22,7 +22,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +33,11 @@ import torch
 import tyro
 from step_time_trl import train_trl
 
-from paretune.agents import GRPO, Rollout, TransformersSampler, advantages, load_policy
+from paretune.agents import GRPO, Rollout, TransformersSampler, load_policy
 from paretune.agents.files import write_json, write_text
 from paretune.bench.memory import peak_memory_mb
 from paretune.envs import Prompt, make_env
+from paretune.weighting.advantages import grpo
 
 HERE = Path(__file__).parent
 TIME_GOAL, MEMORY_GOAL, TOLERANCE = 0.6, 1.0, 1e-4
@@ -109,7 +111,7 @@ def ours(settings: Settings, prompts: list[Prompt], given: Rollout | None) -> Ca
     agent = GRPO(
         "paretune/Arithmetic-v0", policy, "fixed", lr=1e-5, loss_mean="token", max_new_tokens=settings.tokens, **shape
     )
-    advantages.EPSILON = TRL_EPSILON
+    agent.algorithm = replace(agent.algorithm, advantage=partial(grpo, epsilon=TRL_EPSILON), epsilon=TRL_EPSILON)
     agent.task.draw = lambda n, rng: prompts  # type: ignore[method-assign]
     if given is not None:
         agent.task.sampler = Given(given)

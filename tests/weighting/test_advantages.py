@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from paretune.agents import GRPO, REINFORCE, RLOO
-from paretune.agents.advantages import combined, conflict, grpo, per_objective, reinforce, rloo, zero_variance_groups
+from paretune.weighting.advantages import combined, conflict, grpo, per_objective, reinforce, rloo, zero_variance_groups
 
 ALGORITHMS = [REINFORCE.algorithm, RLOO.algorithm, GRPO.algorithm]
 ORDERS = ["weigh_first", "normalise_first"]

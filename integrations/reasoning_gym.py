@@ -1,0 +1,266 @@
+"""Any dataset of Reasoning Gym as a text environment: accuracy, conciseness and format.
+
+Reasoning Gym (Stojanovski et al., arXiv 2505.24760) generates tasks and scores answers. Responses are hostile text, and
+some of its scorers evaluate answers as Python or with a parser that does: datasets whose scorer can reach such a
+function are refused. Answers are bounded in length before a scorer sees them; how long it takes over them is its own
+business.
+
+Shapes: B responses.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from paretune.envs import Conciseness, Objective, Prompt, ResponseEnv, Scores, Split
+from paretune.envs.response import check_split
+from paretune.envs.suggest import unknown_name
+
+try:
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
+except ImportError as error:
+    raise ImportError(
+        'paretune.integrations.reasoning_gym needs the extra "reasoning-gym": pip install "paretune[reasoning-gym]"'
+    ) from error
+
+__all__ = ["AnswerFormat", "ReasoningGymEnv", "TaskAccuracy", "evaluates_answers", "last_answer"]
+
+OPEN, CLOSE = "<answer>", "</answer>"
+INSTRUCTION = f"Think step by step, then write your final answer between {OPEN} and {CLOSE}."
+MAX_ANSWER_CHARS = 2000
+"""Longer answers are wrong, unless the reference answer is longer itself: a scorer sees at most twice its length."""
+EVALUATORS = frozenset(
+    {"eval", "exec", "compile", "__import__", "parse_expr", "sympify", "parse_latex", "literal_eval", "system", "run"}
+)
+"""Names of functions that no text of a policy may reach."""
+
+
+def last_answer(response: str) -> str:
+    """Return what stands in the last `<answer>...</answer>` of a response, stripped; "" if there is none.
+
+    Example:
+        >>> last_answer("Perhaps <answer>3</answer>, no: <answer> 4 </answer>")
+        '4'
+    """
+    end = response.rfind(CLOSE)
+    start = response.rfind(OPEN, 0, max(end, 0))
+    return response[start + len(OPEN) : end].strip() if 0 <= start < end else ""
+
+
+class TaskAccuracy(Objective):
+    """The dataset's own score of the answer, in [0, 1]; many give partial credit.
+
+    Answers that its scorer fails on are wrong, and counted: `counts()` gives `accuracy/undecided` and
+    `accuracy/no_answer` since the objective was made.
+
+    Attributes:
+        score_answer: The dataset's scorer, from an answer and the task's entry.
+        entries: The dataset's entries by the prompts' texts.
+    """
+
+    name = "accuracy"
+
+    def __init__(
+        self, score_answer: Callable[[str, dict[str, Any]], float], entries: Mapping[str, dict[str, Any]]
+    ) -> None:
+        """Set up."""
+        self.score_answer, self.entries = score_answer, entries
+        self._no_answer = self._undecided = 0
+
+    def __call__(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Scores:
+        """Score responses to prompts of the environment, (B,).
+
+        Raises:
+            ValueError: If a prompt is not one of the environment's.
+        """
+        return np.array([self._score(*pair) for pair in zip(prompts, responses, strict=True)], dtype=np.float32)
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of responses without an answer, and of answers that the scorer failed on."""
+        return {"accuracy/no_answer": self._no_answer, "accuracy/undecided": self._undecided}
+
+    def _score(self, prompt: Prompt, response: str) -> float:
+        entry = self.entries.get(prompt.text)
+        if entry is None:
+            raise ValueError(f"prompt: must be one of the environment's own, got {prompt.text[:80]!r}")
+        answer = last_answer(response)
+        if not answer:
+            self._no_answer += 1
+            return 0.0
+        if len(answer) > max(MAX_ANSWER_CHARS, 2 * len(str(entry["answer"]))):
+            return 0.0
+        try:
+            score = float(self.score_answer(answer, entry))
+        except Exception:  # whatever a hostile answer made of a scorer that is not ours
+            score = np.nan
+        if not np.isfinite(score):
+            self._undecided += 1
+            return 0.0
+        return min(max(score, 0.0), 1.0)
+
+
+class AnswerFormat(Objective):
+    """1 where a response ends with its one answer between `<answer>` and `</answer>`, else 0.
+
+    Example:
+        >>> AnswerFormat()([Prompt.from_question("1 + 1?")] * 2, ["It is <answer>2</answer>", "It is 2."])
+        array([1., 0.], dtype=float32)
+    """
+
+    name = "format"
+
+    def __call__(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Scores:
+        """Score responses, (B,)."""
+        return np.array(
+            [
+                response.count(OPEN) == response.count(CLOSE) == 1
+                and response.rstrip().endswith(CLOSE)
+                and last_answer(response) != ""
+                for response in responses
+            ],
+            dtype=np.float32,
+        )
+
+
+class ReasoningGymEnv(ResponseEnv):
+    """A dataset of Reasoning Gym; objectives are accuracy, conciseness and format.
+
+    Splits are ranges of the dataset's indices; a question that comes twice stays in one split only: test keeps it, then
+    validation.
+
+    Attributes:
+        dataset: Reasoning Gym's dataset.
+
+    Example:
+        >>> env = ReasoningGymEnv("leg_counting", train=4, held_out=2)
+        >>> prompt = env.prompts("train")[0]
+        >>> response = Response(f"<answer>{prompt.answer}</answer>", tokens=64)
+        >>> env.score([prompt], [response]).tolist()
+        [[1.0, 0.75, 1.0]]
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        *,
+        dataset_options: Mapping[str, Any] | None = None,
+        train: int = 1000,
+        held_out: int = 100,
+        seed: int = 0,
+        max_tokens: int = 256,
+        objectives: Sequence[Objective] | None = None,
+        evaluation_only: Sequence[Objective | str] = (),
+        system_prompt: str = "",
+        instruction: str = INSTRUCTION,
+        split: Split = "train",
+        render_mode: str | None = None,
+    ) -> None:
+        """Generate the tasks.
+
+        Args:
+            dataset: Its name, such as "leg_counting".
+            dataset_options: Options of the dataset, such as {"max_animals": 4}.
+            train: How many training tasks are generated, at least 1; fewer are left where questions repeat.
+            held_out: How many tasks of validation and of test, at least 1.
+            seed: Seed of the dataset.
+            max_tokens: The longest response, in tokens, that a policy should write.
+            objectives: Objectives instead of accuracy, conciseness and format; needed for datasets whose own scorer is
+                refused.
+            evaluation_only: Objectives that evaluations report and training never sees.
+            system_prompt: A system message before each question.
+            instruction: A line after each question.
+            split: The split that `reset` and `sample_prompts` draw from.
+            render_mode: "ansi" or None.
+
+        Raises:
+            ValueError: If there is no such dataset, it does not know an option, its scorer evaluates answers, or
+                another argument breaks its rule.
+        """
+        for name, count in (("train", train), ("held_out", held_out)):
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1; got {count}")
+        counts: dict[Split, int] = {"train": train, "validation": held_out, "test": held_out}
+        self.dataset = _make_dataset(dataset, dict(dataset_options or {}), seed, sum(counts.values()))
+        entries: dict[str, dict[str, Any]] = {}
+        if objectives is None:
+            _refuse_evaluators(dataset, self.dataset.score_answer)
+            scorer = TaskAccuracy(self.dataset.score_answer, entries)
+            objectives = [scorer, Conciseness(max_tokens), AnswerFormat()]
+        super().__init__(
+            objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
+        )
+        self._prompts: dict[Split, list[Prompt]] = {}
+        for name, first in (("test", train + held_out), ("validation", train), ("train", 0)):
+            self._prompts[name] = []
+            for index in range(first, first + counts[name]):
+                entry = self.dataset[index]
+                prompt = Prompt.from_question(
+                    str(entry["question"]),
+                    str(entry["answer"]),
+                    split=name,
+                    system_prompt=system_prompt,
+                    instruction=instruction,
+                )
+                if prompt.text not in entries:
+                    entries[prompt.text] = entry
+                    self._prompts[name].append(prompt)
+        for name, prompts in self._prompts.items():
+            if not prompts:
+                raise ValueError(f"dataset: {dataset!r} has too few different questions, none is left for {name}")
+
+    def prompts(self, split: Split, limit: int | None = None) -> list[Prompt]:
+        """Return the prompts of a split (the first `limit` of them), no question twice."""
+        return self._prompts[check_split(split)][:limit]
+
+
+def evaluates_answers(scorer: Callable[..., Any]) -> str:
+    """Return the name of a function that evaluates text and that a scorer can reach in its package, or "".
+
+    Names are followed through the code of functions and methods, so that it errs on the side of caution.
+    """
+    owner = type(getattr(scorer, "__self__", None))
+    seen: set[types.CodeType] = set()
+    waiting = [getattr(scorer, "__func__", scorer)]
+    while waiting:
+        function = waiting.pop()
+        code = getattr(function, "__code__", None)
+        if code is None or code in seen:
+            continue
+        seen.add(code)
+        for name in _names(code):
+            if name in EVALUATORS:
+                return name
+            for found in (function.__globals__.get(name), getattr(owner, name, None)):
+                if getattr(found, "__module__", "").startswith("reasoning_gym"):
+                    waiting.append(found)
+    return ""
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _make_dataset(name: str, options: dict[str, Any], seed: int, size: int) -> Any:
+    if name not in DATASETS:
+        raise ValueError(unknown_name("dataset of Reasoning Gym", name, DATASETS))
+    try:
+        return reasoning_gym.create_dataset(name, **({"seed": seed, "size": size} | options))
+    except (TypeError, AssertionError) as error:
+        raise ValueError(f"dataset_options: must suit {name!r}, but got {options}: {error}") from error
+
+
+def _refuse_evaluators(dataset: str, scorer: Callable[..., Any]) -> None:
+    found = evaluates_answers(scorer)
+    if found:
+        raise ValueError(
+            f"dataset: {dataset!r} scores answers with a function that can run code in them ({found}); give objectives "
+            "of your own, such as paretune.envs.Accuracy, or choose another dataset"
+        )

@@ -1,0 +1,255 @@
+"""TRL's trainers with the rewards kept apart: strategies that need gradients, and multipliers, work in these.
+
+Shapes: B responses of all processes (those to a prompt side by side), P prompts, G responses per prompt, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from trl import GRPOTrainer, RLOOTrainer
+
+from paretune.integrations.trl.callback import DynamicWeightingCallback
+from paretune.integrations.trl.gradients import gram_of_batch, make_analyzer
+from paretune.weighting import Weighting
+from paretune.weighting.advantages import (
+    AdvantageRule,
+    Order,
+    batch_normalised,
+    centred,
+    combined,
+    conflict,
+    grpo,
+    per_objective,
+    rloo,
+    zero_variance_groups,
+)
+
+Array = NDArray[np.float64]
+Aggregation = Literal["sum_then_normalize", "normalize_then_sum"]
+ORDERS: dict[Aggregation, Order] = {"sum_then_normalize": "weigh_first", "normalize_then_sum": "normalise_first"}
+
+EPSILON = 1e-4
+"""What TRL adds to standard deviations."""
+
+GRPO_RULES = {
+    "group": AdvantageRule(advantage=partial(grpo, epsilon=EPSILON), normalises=True, epsilon=EPSILON),
+    "batch": AdvantageRule(advantage=lambda r: centred(r) / (r.std(ddof=1) + EPSILON), epsilon=EPSILON),
+    "none": AdvantageRule(advantage=centred, epsilon=EPSILON),
+}
+"""Advantages by TRL's setting `scale_rewards`."""
+RLOO_RULE = AdvantageRule(advantage=rloo, epsilon=EPSILON)
+
+
+class MultiObjectiveTrainer:
+    """What both trainers add to TRL's: weights and advantages from the vector rewards of the same step.
+
+    Attributes:
+        weighting: The strategy.
+        dynamic: The callback that follows evaluations and checkpoints; `dynamic.driver.archive` is the Pareto archive.
+    """
+
+    order: Order
+    rule: AdvantageRule
+
+    def __init__(
+        self,
+        *args: Any,
+        weighting: Weighting,
+        reference: Sequence[float] | None = None,
+        gradient_parameters: str = "all",
+        gradient_mode: Literal["auto", "exact", "sketch", "backward"] = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """Make TRL's trainer, and check that the weighting fits.
+
+        Args:
+            *args: TRL's arguments.
+            weighting: The strategy, with as many weights as there are reward functions.
+            reference: Reference point (K,) of the logged hypervolume; None is zeros.
+            gradient_parameters: Which parameters' gradients strategies compare that need gradients, see
+                `paretune.weighting.GradientAnalyzer`.
+            gradient_mode: How they are compared, see there.
+            **kwargs: TRL's arguments.
+
+        Raises:
+            ValueError: If the weighting does not fit, or a setting cannot be combined with it.
+        """
+        super().__init__(*args, **kwargs)
+        self.weighting = weighting
+        self.dynamic = DynamicWeightingCallback(weighting, reference)
+        self.dynamic.bind(self)  # type: ignore[arg-type]
+        self._gradient_options = gradient_parameters, gradient_mode
+        self._analyzer = make_analyzer(self, *self._gradient_options) if weighting.needs_gram else None
+        self._rewards_PGK = np.empty((0, 0, 0))
+        self._carried = 1.0
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        rewards_BK = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
+        if self.model.training:  # type: ignore[attr-defined]
+            self._rewards_PGK = self.dynamic.on_rewards(rewards_BK)
+            self.dynamic.set_weights(self._reward_weights())
+        return rewards_BK
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        """Let TRL sample, score and log; then put our advantages in the place of its own."""
+        batch = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        if self.model.training:  # type: ignore[attr-defined]
+            judged_PGK = per_objective(self._rewards_PGK, self.rule, self.order)
+            if self.weighting.needs_gram:
+                self._compare_gradients(batch, judged_PGK)
+            theirs_B = self.accelerator.gather(batch["advantages"])  # type: ignore[attr-defined]
+            advantages_B = self._advantages(theirs_B.cpu().double().numpy()).ravel()
+            self.dynamic.set_weights(self._reward_weights())
+            self._carried = 1.0 if self.weighting.scale_rewards else self.weighting.scale
+            ours = torch.tensor(advantages_B[self._share(batch)], dtype=theirs_B.dtype, device=theirs_B.device)
+            batch["advantages"] = ours
+            self._log(advantages_B, judged_PGK)
+        else:
+            for name in self.reward_func_names:  # type: ignore[attr-defined]
+                self._logs["extra"][f"advantage_{name}"].extend([None] * self._everywhere(batch))  # type: ignore[attr-defined]
+        return batch
+
+    def _advantages(self, theirs: Array) -> Array:
+        """Return the advantages (P, G) that the policy is trained with; `theirs` (B,) are TRL's."""
+        raise NotImplementedError
+
+    def _compare_gradients(self, batch: dict[str, Any], judged_PGK: Array) -> None:
+        if self._analyzer is None:
+            self._analyzer = make_analyzer(self, *self._gradient_options)
+        own_BK = judged_PGK.reshape(-1, judged_PGK.shape[-1])[self._share(batch)]
+        gram_KK = gram_of_batch(self, self._analyzer, batch, own_BK)
+        self.weighting.on_gradients(gram_KK, self._get_learning_rate())  # type: ignore[attr-defined]
+
+    def _reward_weights(self) -> Array:
+        """Return what the trainer weighs its rewards with (K,); multipliers come later unless they are to come here."""
+        return self.weighting.weights if self.weighting.scale_rewards else self.weighting.direction
+
+    def _share(self, batch: dict[str, Any]) -> slice:
+        """Return which of all responses are this process's."""
+        size, rank = len(batch["advantages"]), self.accelerator.process_index  # type: ignore[attr-defined]
+        return slice(rank * size, (rank + 1) * size)
+
+    def _everywhere(self, batch: dict[str, Any]) -> int:
+        return len(batch["advantages"]) * self.accelerator.num_processes  # type: ignore[attr-defined]
+
+    def _log(self, advantages_B: Array, judged_PGK: Array) -> None:
+        """Correct TRL's logs where weights moved after it logged, and add ours."""
+        metrics, logs = self._metrics["train"], self._logs  # type: ignore[attr-defined]
+        weighed_PG = self._rewards_PGK @ self._reward_weights()
+        metrics["reward"][-1], metrics["reward_std"][-1] = float(weighed_PG.mean()), float(weighed_PG.std(ddof=1))
+        for _ in advantages_B:
+            logs["advantages"].pop()
+        logs["advantages"].extend(advantages_B.tolist())
+        for k, name in enumerate(self.reward_func_names):  # type: ignore[attr-defined]
+            metrics[f"advantages/{name}/std"].append(float(judged_PGK[..., k].std()))
+            metrics[f"advantages/{name}/abs_mean"].append(float(np.abs(judged_PGK[..., k]).mean()))
+            logs["extra"][f"advantage_{name}"].extend(judged_PGK[..., k].ravel().tolist())
+        metrics["advantage_conflict"].append(conflict(judged_PGK, self.weighting.direction))
+        metrics["zero_variance_groups"].append(zero_variance_groups(self._rewards_PGK))
+        self.dynamic.log()
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip as if there were no multiplier: clipping to a fixed norm would cancel it."""
+        args = self.args  # type: ignore[attr-defined]
+        limit = args.max_grad_norm
+        args.max_grad_norm = limit * self._carried
+        try:
+            return super()._clip_grad_norm(model)  # type: ignore[misc]
+        finally:
+            args.max_grad_norm = limit
+
+
+class MultiObjectiveGRPOTrainer(MultiObjectiveTrainer, GRPOTrainer):
+    """GRPOTrainer with any paretune weighting; settings and further arguments are TRL's.
+
+    Each step: rewards of all processes -> weights -> advantages, by TRL's `multi_objective_aggregation` and
+    `scale_rewards`; a multiplier comes after that normalisation. The completions table and the logs have each
+    objective's advantage besides.
+
+    Example:
+        >>> from paretune.weighting import GradientWeighting
+        >>> # trainer = MultiObjectiveGRPOTrainer(model, reward_funcs, args, dataset, weighting=GradientWeighting(3))
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the trainer; for the arguments see `MultiObjectiveTrainer`."""
+        super().__init__(*args, **kwargs)
+        self.order = ORDERS[self.multi_objective_aggregation]
+        # with "normalize_then_sum" TRL divides by the groups' standard deviations, whatever scale_rewards says
+        self.rule = GRPO_RULES[self.scale_rewards if self.order == "weigh_first" else "group"]
+
+    def _advantages(self, theirs: Array) -> Array:
+        weighting = self.weighting
+        return combined(
+            self._rewards_PGK, weighting.direction, weighting.scale, self.rule, self.order, weighting.scale_rewards
+        )
+
+
+class MultiObjectiveRLOOTrainer(MultiObjectiveTrainer, RLOOTrainer):
+    """RLOOTrainer with any paretune weighting, and with both orders of aggregation.
+
+    TRL's RLOO subtracts beta * KL from the rewards. Here this penalty joins behind the objectives' weights, and is
+    multiplied and normalised with them.
+
+    Attributes:
+        multi_objective_aggregation: "sum_then_normalize" or "normalize_then_sum", as in TRL's GRPOTrainer.
+    """
+
+    def __init__(
+        self, *args: Any, multi_objective_aggregation: Aggregation = "sum_then_normalize", **kwargs: Any
+    ) -> None:
+        """Make the trainer.
+
+        Args:
+            *args: Those of `MultiObjectiveTrainer` and TRL.
+            multi_objective_aggregation: "sum_then_normalize" weighs rewards first; "normalize_then_sum" divides each
+                objective by its groups' standard deviations, weighs, and normalises over the batch.
+            **kwargs: Those of `MultiObjectiveTrainer` and TRL.
+
+        Raises:
+            ValueError: If an argument breaks its rule.
+        """
+        if multi_objective_aggregation not in get_args(Aggregation):
+            raise ValueError(
+                f"multi_objective_aggregation: must be one of {', '.join(get_args(Aggregation))}, got "
+                f"{multi_objective_aggregation!r}"
+            )
+        super().__init__(*args, **kwargs)
+        self.multi_objective_aggregation = multi_objective_aggregation
+        self.order, self.rule = ORDERS[multi_objective_aggregation], RLOO_RULE
+        if self.reward_clip_range and self.order == "normalise_first":
+            raise ValueError(
+                f"reward_clip_range: must be None with normalize_then_sum, which has no weighed reward to clip, got "
+                f"{self.reward_clip_range}"
+            )
+        # TRL's own normalisation is left to us: what it makes of the rewards must stay linear in its KL penalty.
+        self._normalise, self.normalize_advantages = self.normalize_advantages, False
+        self._first_weights = self._reward_weights()
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        rewards_BK = super()._calculate_rewards(*args, **kwargs)
+        self._first_weights = self.reward_weights.double().numpy()
+        return rewards_BK
+
+    def _advantages(self, theirs: Array) -> Array:
+        weights, scale = self._reward_weights(), 1.0 if self.weighting.scale_rewards else self.weighting.scale
+        penalty_PG: Array | float = 0.0
+        if self.beta != 0.0:
+            penalty_PG = theirs.reshape(self._rewards_PGK.shape[:2]) - self._leave_one_out(self._first_weights)
+        if self.order == "normalise_first":
+            weighed_PG = per_objective(self._rewards_PGK, self.rule, self.order) @ weights
+            return scale * batch_normalised(weighed_PG + penalty_PG, EPSILON)
+        advantages_PG = self._leave_one_out(weights) + penalty_PG
+        return scale * (batch_normalised(advantages_PG, EPSILON) if self._normalise else advantages_PG)
+
+    def _leave_one_out(self, weights: Array) -> Array:
+        """Return the advantages (P, G) of rewards weighed with `weights` (K,)."""
+        rewards_PG = self._rewards_PGK @ weights
+        return rloo(np.clip(rewards_PG, *self.reward_clip_range) if self.reward_clip_range else rewards_PG)

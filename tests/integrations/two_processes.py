@@ -1,0 +1,35 @@
+"""One of two processes that train with TRL: python two_processes.py FOLDER STRATEGY."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from paretune.weighting import make_weighting
+from tests.integrations.own_agent import keep_batches, write
+from tests.integrations.small_trl import GROUP, OURS, make_trainer
+
+TEMPERATURE = 2.0
+"""High, so that the responses of a group differ."""
+
+
+def main(folder: Path, name: str) -> None:
+    """Make one step, and write what this process knows then."""
+    settings = {"per_device_train_batch_size": GROUP, "max_steps": 1, "loss_type": "dapo", "temperature": TEMPERATURE}
+    trainer = make_trainer("grpo", folder, OURS["grpo"], weighting=make_weighting(name, 3), **settings)
+    batches: list[dict[str, Any]] = []
+    keep_batches(trainer, batches)
+    trainer.train()
+    knowledge = {
+        "batch": batches[0],
+        "advantages": batches[0]["advantages"].tolist(),
+        "log": trainer.state.log_history[0],
+        "state": trainer.dynamic.driver.state_dict(),
+        "model": trainer.accelerator.unwrap_model(trainer.model).state_dict(),
+    }
+    write(folder / f"rank-{trainer.accelerator.process_index}.pt", knowledge)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
