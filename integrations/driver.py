@@ -1,0 +1,120 @@
+"""A weighting and its archive inside a trainer of somebody else's.
+
+Shapes: B responses (those to a prompt side by side), P prompts, G responses per prompt, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from paretune.weighting import ParetoArchive, Weighting
+
+Array = NDArray[np.float64]
+
+
+class WeightingDriver:
+    """Shows a weighting what a trainer saw, keeps the Pareto archive, and says what to log.
+
+    Attributes:
+        weighting: The strategy.
+        objectives: Names of the K objectives, in order.
+        archive: Pareto archive of validation performances; tags name the trainer's steps.
+    """
+
+    def __init__(
+        self, weighting: Weighting, objectives: Sequence[str], reference: Sequence[float] | None = None
+    ) -> None:
+        """Put both together.
+
+        Args:
+            weighting: The strategy.
+            objectives: Names of the trainer's K rewards.
+            reference: Reference point (K,) of the hypervolume; None is zeros.
+
+        Raises:
+            ValueError: If weighting or reference have another number of objectives.
+        """
+        k = len(weighting.weights)
+        if k != len(objectives):
+            raise ValueError(
+                f"weighting: must have {len(objectives)} weights, one for each of {', '.join(objectives)}, got {k}"
+            )
+        if reference is not None and len(reference) != k:
+            raise ValueError(f"reference: must have {k} numbers, one for each objective, got {list(reference)}")
+        self.weighting = weighting
+        self.objectives = tuple(objectives)
+        self.archive = ParetoArchive(k if reference is None else reference)
+        self._validated: int | None = None  # the step of the last validation
+
+    def on_rewards(self, rewards: ArrayLike, group_size: int) -> Array:
+        """Show the weighting the rewards (B, K) of a training step, and return them as (P, G, K).
+
+        Raises:
+            ValueError: If a reward is missing (not a number).
+        """
+        rewards_BK = np.asarray(rewards, dtype=np.float64)
+        missing_K = np.isnan(rewards_BK).sum(axis=0)
+        if missing_K.any():
+            name = self.objectives[int(missing_K.argmax())]
+            raise ValueError(
+                f"rewards: every response must have every reward, but {name!r} has none (None or nan) for "
+                f"{int(missing_K.max())} of {len(rewards_BK)} responses"
+            )
+        rewards_PGK = rewards_BK.reshape(-1, group_size, len(self.objectives))
+        self.weighting.on_rewards(rewards_PGK)
+        return rewards_PGK
+
+    def on_validation(self, performance: Sequence[float], step: int) -> None:
+        """Show archive and weighting a validation performance (K,), one for each step of the trainer.
+
+        A trainer that evaluates when it starts does so again where it resumes.
+        """
+        if step == self._validated:
+            return
+        self._validated = step
+        self.archive.add(performance, tag=step)
+        self.weighting.on_validation(performance)
+
+    def metrics(self) -> dict[str, float]:
+        """What to log at every step, by name: weights, scale, hypervolume, the archive's size, and diagnostics."""
+        lists = {"weights": self.weighting.weights}
+        numbers = {
+            "scale": self.weighting.scale,
+            "hypervolume": self.archive.hypervolume(),
+            "archive_size": len(self.archive),
+        }
+        for name, value in self.weighting.diagnostics().items():
+            (lists if isinstance(value, list) else numbers)[name] = value  # type: ignore[index]
+        by_objective = {
+            f"{name}/{objective}": float(value)
+            for name, values in lists.items()
+            for objective, value in zip(self.objectives, values, strict=True)
+        }
+        return by_objective | {name: float(value) for name, value in numbers.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that is not an option, JSON-able."""
+        return {
+            "weighting": self.weighting.name,
+            "objectives": list(self.objectives),
+            "state": self.weighting.state_dict(),
+            "archive": self.archive.state_dict(),
+            "validated": self._validated,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            ValueError: If it is of another strategy or other objectives.
+        """
+        for name, own in (("weighting", self.weighting.name), ("objectives", list(self.objectives))):
+            if state[name] != own:
+                raise ValueError(f"checkpoint: its {name} must be {own!r}, as in this run, got {state[name]!r}")
+        self.weighting.load_state_dict(state["state"])
+        self.archive.load_state_dict(state["archive"])
+        self._validated = state["validated"]
