@@ -15,7 +15,7 @@ from paretune.agents.metrics import Line
 from .letters import LettersEnv, random_policy
 from .test_updater import ADVANTAGES, PROMPTS, assert_same_weights, some_tokens, updater
 
-QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-3, "eval_every": 5, "pictures": False}
+QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-4, "eval_every": 5, "pictures": False}
 ADVANTAGES_BTK = np.random.default_rng(1).normal(size=(len(PROMPTS), 1, 3))
 
 
