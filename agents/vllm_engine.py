@@ -23,6 +23,7 @@ from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.loading import precision_name
 from paretune.agents.plain_weights import plain_weights
 from paretune.agents.processes import Processes
+from paretune.agents.vllm_kernels import register_cpu_kernels
 from paretune.agents.vllm_sampler import Drawn, Manner, Request
 
 CPU_BLOCK = 32
@@ -80,23 +81,16 @@ class VllmEngine:
         Raises:
             ValueError: If vLLM cannot run the policy, or a request does not fit into its memory.
         """
-        sleeps = policy.device.type == "cuda"
         with _kept_state(policy.device):
-            llm = self._started(policy, max(len(request.prompt) for request in requests) + manner.longest)
-            self._check_room(llm, requests, manner)
-            if sleeps:
-                llm.wake_up(tags=["weights"])
-            llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(policy)})
-            if sleeps:
-                llm.wake_up(tags=["kv_cache"])
-            llm.reset_prefix_cache()
-            outputs = llm.generate(
-                [{"prompt_token_ids": request.prompt} for request in requests],
-                [_sampling_params(request, manner) for request in requests],
-                use_tqdm=False,
-            )
-            if sleeps:
-                llm.sleep(level=2)
+            longest = max(len(request.prompt) for request in requests) + manner.longest
+            llm = self._started(policy, longest)
+            self._check_room(llm, longest)
+            try:
+                outputs = _generate(llm, policy, requests, manner)
+            except (RuntimeError, NotImplementedError) as error:
+                if self._processes.size == 1:
+                    self._stop()  # with what it was still working on
+                raise self._cannot_run(policy, error) from error
         return [Drawn(list(one.token_ids), list(one.logprobs.logprobs)) for each in outputs for one in each.outputs]
 
     def _started(self, policy: LanguageModelPolicy, longest: int) -> Any:
@@ -107,13 +101,15 @@ class VllmEngine:
         folder = TemporaryDirectory(prefix="paretune-vllm-")
         self._key = self._write(policy, Path(folder.name))
         if _running is not None and _running.key == self._key:
+            folder.cleanup()
             return _running.llm
         if _running is not None:
             self._stop()
         try:
             llm = self._start(policy, folder.name, longest)
         except (ValueError, RuntimeError, NotImplementedError) as error:
-            raise ValueError(f"sampler: vLLM must be able to run {policy.name!r}, but it says: {error}") from error
+            folder.cleanup()
+            raise self._cannot_run(policy, error) from error
         _running = _Running(self._key, llm, folder)
         if policy.device.type == "cuda":
             llm.sleep(level=2)
@@ -139,6 +135,7 @@ class VllmEngine:
             options = {"enable_sleep_mode": True, "gpu_memory_utilization": self._memory}
         else:
             options["kv_cache_memory_bytes"] = self._cpu_cache(policy, longest)
+            options["ir_op_priority"] = register_cpu_kernels()
         if self._processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
         return LLM(
@@ -176,14 +173,32 @@ class VllmEngine:
         _running.folder.cleanup()
         _running = None
 
-    def _check_room(self, llm: Any, requests: Sequence[Request], manner: Manner) -> None:
+    def _check_room(self, llm: Any, longest: int) -> None:
         room = llm.model_config.max_model_len
-        longest = max(len(request.prompt) for request in requests) + manner.longest
         if longest > room:
             raise ValueError(
                 f"sampler_memory: must leave room for a prompt and its response of {longest} tokens, but "
                 f"{self._memory} of the memory hold {room}"
             )
+
+    def _cannot_run(self, policy: LanguageModelPolicy, error: Exception) -> ValueError:
+        return ValueError(f"sampler: vLLM must be able to run {policy.name!r}, but it says: {error}")
+
+
+def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request], manner: Manner) -> list[Any]:
+    """Return vLLM's answers under the policy's weights as they are now; on a GPU it is awake for that only."""
+    sleeps = policy.device.type == "cuda"
+    if sleeps:
+        llm.wake_up(tags=["weights"])
+    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(policy)})
+    if sleeps:
+        llm.wake_up(tags=["kv_cache"])
+    llm.reset_prefix_cache()
+    prompts = [{"prompt_token_ids": request.prompt} for request in requests]
+    outputs: list[Any] = llm.generate(prompts, [_sampling_params(each, manner) for each in requests], use_tqdm=False)
+    if sleeps:
+        llm.sleep(level=2)
+    return outputs
 
 
 def _sampling_params(request: Request, manner: Manner) -> Any:

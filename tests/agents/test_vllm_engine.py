@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,20 @@ def test_the_engine_passes_its_cases_in_a_process_of_its_own():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-8000:]
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_each_of_two_processes_has_an_engine_of_its_own(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, CASES, tmp_path], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr[-8000:]
+    first, second = ((tmp_path / f"rank-{rank}").read_text() for rank in range(2))
+    assert first == second and first.startswith("2 2 ")
 
 
 @needs_vllm

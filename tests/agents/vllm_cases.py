@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +21,7 @@ from paretune.agents.processes import Processes
 from paretune.agents.vllm_engine import VllmEngine
 from paretune.agents.vllm_sampler import Manner, Request, VllmSampler
 from paretune.envs import make_env
-
-from .letters import random_policy
+from tests.agents.letters import random_policy
 
 BATCH = 32
 PROMPTS = [p for p in make_env("paretune/Arithmetic-v0").sample_prompts(6, np.random.default_rng(0)) for _ in range(3)]
@@ -162,3 +163,10 @@ def test_a_model_that_vllm_cannot_run_is_named():
     ours, _ = samplers(random_policy(context=256))  # its heads are 8 wide
     with pytest.raises(ValueError, match="sampler: vLLM must be able to run 'random', but it says"):
         draw(ours)
+
+
+if __name__ == "__main__":  # one of two processes that train together
+    agent = GRPO("paretune/Arithmetic-v0", "tiny-math", sampler="vllm", **SETTINGS)
+    agent.train(2)
+    total = sum(float(p.detach().abs().sum()) for p in agent.policy.model.parameters())
+    Path(sys.argv[1], f"rank-{agent.processes.rank}").write_text(f"{agent.processes.size} {agent.step} {total!r}")
