@@ -118,6 +118,7 @@ class GradientComparison:
         chosen, trained = set(self.analyzer.parameters.values()), set(updater.trained)
         return (
             updater.linear
+            and not updater.policy.sharded
             and self.analyzer.mode != "backward"
             and chosen == trained
             and sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch

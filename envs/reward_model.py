@@ -88,7 +88,8 @@ class RewardModel(Objective):
         given = not isinstance(model, str | Path)
         if given and tokenizer is None:
             raise ValueError("tokenizer must be given along with a model that is not loaded from a folder; got None")
-        self._model, self._tokenizer = (model, tokenizer) if given else _load(str(model), tokenizer)
+        loaded: tuple[Any, Any] = (model, tokenizer) if given else _load(str(model), tokenizer)
+        self._model, self._tokenizer = loaded
         if device is None and not given:
             device = _first_accelerator()
         if device is not None:

@@ -11,12 +11,12 @@ Shapes: B responses.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from paretune.envs import Conciseness, Objective, Prompt, ResponseEnv, Scores, Split
+from paretune.envs import SPLITS, Conciseness, Objective, Prompt, ResponseEnv, Scores, Split
 from paretune.envs.response import check_split
 from paretune.envs.suggest import unknown_name
 
@@ -195,27 +195,32 @@ class ReasoningGymEnv(ResponseEnv):
             objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
         )
         self._prompts: dict[Split, list[Prompt]] = {}
-        for name, first in (("test", train + held_out), ("validation", train), ("train", 0)):
-            self._prompts[name] = []
-            for index in range(first, first + counts[name]):
-                entry = self.dataset[index]
-                prompt = Prompt.from_question(
-                    str(entry["question"]),
-                    str(entry["answer"]),
-                    split=name,
-                    system_prompt=system_prompt,
-                    instruction=instruction,
-                )
-                if prompt.text not in entries:
-                    entries[prompt.text] = entry
-                    self._prompts[name].append(prompt)
-        for name, prompts in self._prompts.items():
-            if not prompts:
-                raise ValueError(f"dataset: {dataset!r} has too few different questions, none is left for {name}")
+        end = sum(counts.values())
+        for name in reversed(SPLITS):  # the one that comes first keeps a question
+            start = end - counts[name]
+            self._prompts[name] = self._take(range(start, end), name, entries, system_prompt, instruction)
+            end = start
 
     def prompts(self, split: Split, limit: int | None = None) -> list[Prompt]:
         """Return the prompts of a split (the first `limit` of them), no question twice."""
         return self._prompts[check_split(split)][:limit]
+
+    def _take(
+        self, indices: Iterable[int], split: Split, entries: dict[str, Any], system_prompt: str, instruction: str
+    ) -> list[Prompt]:
+        """Return the prompts of tasks whose questions are not among `entries`, and put them there."""
+        prompts = []
+        for entry in map(self.dataset.__getitem__, indices):
+            question, answer = str(entry["question"]), str(entry["answer"])
+            prompt = Prompt.from_question(
+                question, answer, split=split, system_prompt=system_prompt, instruction=instruction
+            )
+            if prompt.text not in entries:
+                entries[prompt.text] = entry
+                prompts.append(prompt)
+        if not prompts:
+            raise ValueError(f"dataset: has too few different questions, none is left for {split}; ask for fewer tasks")
+        return prompts
 
 
 def evaluates_answers(scorer: Callable[..., Any]) -> str:

@@ -75,7 +75,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
 
         def calculate_and_weigh(*args: Any, **kwargs: Any) -> Tensor:
             rewards_BK = calculate(*args, **kwargs)
-            if trainer.model.training:
+            if trainer.model.training:  # type: ignore[union-attr]
                 self.on_rewards(rewards_BK)
                 if self.weighting.needs_gram:
                     raise ValueError(f"weighting: {self.weighting.name!r} needs gradients, which no callback can see")
@@ -85,7 +85,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                 self.log()
             return rewards_BK
 
-        trainer._calculate_rewards = calculate_and_weigh
+        trainer._calculate_rewards = calculate_and_weigh  # type: ignore[method-assign]
         return self
 
     def bind(self, trainer: TRLTrainer) -> None:
@@ -147,20 +147,14 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                 "DynamicWeightingCallback: must be attached, because transformers shows callbacks no trainer; write "
                 "callback.attach(trainer) behind trainer = ..."
             )
-        kept = state.stateful_callbacks.setdefault(type(self).__name__, self.state())  # type: ignore[union-attr, call-overload]
+        kept = state.stateful_callbacks.setdefault(type(self).__name__, self.state())  # type: ignore[union-attr]
         if kept["attributes"]:
             self.driver.load_state_dict(kept["attributes"])
         self.set_weights(self.weighting.direction)
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float],
-        **kwargs: Any,
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the mean rewards of an evaluation as the validation performance (K,), unless it is one with a prefix."""
+        metrics: dict[str, float] = kwargs["metrics"]
         if self.driver is not None and "eval_runtime" in metrics:
             performance_K = [metrics[f"eval_rewards/{name}/mean"] for name in self.driver.objectives]
             self.driver.on_validation(performance_K, state.global_step)

@@ -33,7 +33,7 @@ from paretune.weighting.advantages import (
 
 Array = NDArray[np.float64]
 Aggregation = Literal["sum_then_normalize", "normalize_then_sum"]
-ORDERS: dict[Aggregation, Order] = {"sum_then_normalize": "weigh_first", "normalize_then_sum": "normalise_first"}
+ORDERS: dict[str, Order] = {"sum_then_normalize": "weigh_first", "normalize_then_sum": "normalise_first"}
 
 EPSILON = 1e-4
 """What TRL adds to standard deviations."""

@@ -50,6 +50,14 @@ every_strategy = pytest.mark.parametrize("name", WEIGHTINGS)
 every_case = pytest.mark.parametrize("case", CASES)
 
 
+@every_strategy
+def test_a_scale_that_moves_is_announced(name):
+    weighting = make_plain(name, 3)
+    assert weighting.moves_scale == (name == "hypervolume")
+    observe(weighting, seed=1)
+    assert weighting.moves_scale or weighting.scale == pytest.approx(1)
+
+
 def ramp(k, start):
     return [start + 0.1 * n for n in range(k)]
 
