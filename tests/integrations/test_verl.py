@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,17 @@ import pytest
 pytest.importorskip("verl", reason="verl is not importable: run with PYTHONPATH=.venv/verl, as `make test` does")
 
 import torch
+import verl
+from hydra import compose, initialize_config_dir
 from tensordict import TensorDict
 from torchdata.stateful_dataloader import StatefulDataLoader
 from verl import DataProto
 from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.trainer.ppo.core_algos import get_adv_estimator_fn
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.trainer.ppo.v1 import get_trainer_cls
 from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
+from verl.utils.config import validate_config
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from paretune.agents import load_policy
@@ -30,6 +36,7 @@ from paretune.integrations.driver import WeightingDriver
 from paretune.integrations.verl import MultiObjectivePPOTrainerSync, prompt_table
 from paretune.integrations.verl.estimators import CENTRED_RULE, GRPO_RULE, RLOO_RULE, TrainingStep, current_step
 from paretune.integrations.verl.groups import find_groups
+from paretune.integrations.verl.trainers import vector_rewards
 from paretune.weighting import FixedWeighting, SAWWeighting
 from paretune.weighting.advantages import combined
 
@@ -180,6 +187,16 @@ def make_trainer(folder, step=0, **changes):
     return trainer
 
 
+@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
+def test_each_of_verls_trainers_keeps_its_own_settings(tmp_path, mode):
+    config = make_config(tmp_path, trainer__v1__trainer_mode=f"paretune_{mode}", actor_rollout_ref__rollout__nnodes=1)
+    config.actor_rollout_ref.rollout.n_gpus_per_node = 1
+    config.actor_rollout_ref.rollout.checkpoint_engine.backend = "nccl"
+    trainer = get_trainer_cls(config.trainer.v1.trainer_mode)(config)
+    assert trainer.trainer_mode == mode
+    assert trainer.parameter_sync_step == config.trainer.v1[mode].get("parameter_sync_step", 1)
+
+
 def validate(trainer, accuracy, brevity):
     columns = {"reward": [0.0] * 2, "accuracy": accuracy, "brevity": brevity}
     return trainer._val_metrics_update(["sums"] * 2, ["u", "v"], columns, [1, 1])
@@ -292,9 +309,24 @@ def test_reward_worker_scores_with_the_objectives_of_an_environment(tmp_path, to
 
 
 def test_reward_functions_of_the_users_own_need_no_manager_of_ours():
-    from paretune.integrations.verl.trainers import vector_rewards
-
     infos = [{"score": 1.0, "brevity": 0.5, "accuracy": True}, {"score": 0.0, "brevity": 0.25, "accuracy": False}]
     assert vector_rewards(infos, OBJECTIVES).tolist() == [[1.0, 0.5], [0.0, 0.25]]
     with pytest.raises(ValueError, match="must return 'brevity' for every response"):
         vector_rewards([*infos, {"score": 1.0, "accuracy": 1}], OBJECTIVES)
+
+
+def test_verl_composes_and_accepts_the_examples_configuration(tmp_path):
+    example = runpy.run_path(str(Path(__file__).resolve().parents[2] / "examples/verl_math500.py"))
+    rows = [{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(20)]
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = example["Options"](data=tmp_path, out=out)
+    example["write_data"](options)
+    with initialize_config_dir(str(Path(verl.__file__).parent / "trainer/config"), version_base=None):
+        config = compose("ppo_trainer", overrides=example["overrides"](options))
+    validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+    assert Path(config.data.train_files).exists() and Path(config.data.val_files).exists()
+    trainer = get_trainer_cls(config.trainer.v1.trainer_mode)(config)
+    assert trainer.driver.objectives == ("accuracy", "conciseness", "clarity")
+    assert trainer.trainer_mode == "sync"
