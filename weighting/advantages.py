@@ -134,7 +134,7 @@ def conflict(advantages: Array, direction: Array) -> float:
     """
     weighed = advantages * direction
     total = np.abs(weighed).sum()
-    return float(1 - np.abs(weighed.sum(axis=-1)).sum() / total) if total > 0 else 0.0
+    return max(0.0, float(1 - np.abs(weighed.sum(axis=-1)).sum() / total)) if total > 0 else 0.0
 
 
 def _of_each_slice(function: Callable[[Array], Array], values: Array) -> Array:
