@@ -28,7 +28,7 @@ test: export OMP_NUM_THREADS := 1
 test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not gpu"
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "slow and not gpu"
-	PYTHONPATH=$(VERL) $(BIN)/python -m pytest tests/integrations/test_verl.py tests/integrations/test_verl_run.py
+	PYTHONPATH=$(CURDIR)/$(VERL) $(BIN)/python -m pytest tests/integrations/test_verl*.py
 
 test-gpu: $(DEVELOPED) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu

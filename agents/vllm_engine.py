@@ -190,7 +190,9 @@ def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request]
     sleeps = policy.device.type == "cuda"
     if sleeps:
         llm.wake_up(tags=["weights"])
-    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(policy)})
+    whole = policy.whole()
+    assert whole is not None
+    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(whole)})
     if sleeps:
         llm.wake_up(tags=["kv_cache"])
     llm.reset_prefix_cache()

@@ -67,8 +67,10 @@ class VllmServer:
         Raises:
             RuntimeError: If the server stops answering, or refuses.
         """
+        whole = policy.whole(keep=self._processes.main)
         if self._processes.main:
-            self._send_weights(policy)
+            assert whole is not None
+            self._send_weights(whole)
         self._processes.gathered(None)  # the others wait for them
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             answers = list(pool.map(lambda request: self._ask(request, manner), requests))

@@ -68,9 +68,8 @@ class EnvRewardManager(RewardManagerBase):
             str((fields.get("reward_model") or {}).get("ground_truth", "")),
             split if split in SPLITS else "test",
         )
-        response_T = item.batch["responses"]
-        tokens = int(item.batch["attention_mask"][-len(response_T) :].sum())
-        text = self.tokenizer.decode(response_T[:tokens], skip_special_tokens=True)
+        tokens = int(item.batch["attention_mask"][len(item.batch["prompts"]) :].sum())
+        text = self.tokenizer.decode(item.batch["responses"][:tokens], skip_special_tokens=True)
         batch = [prompt], [Response(text, tokens)]
         rewards_K = self.env.score(*batch)[0]
         info = dict(zip(self.env.objectives, rewards_K.tolist(), strict=True))

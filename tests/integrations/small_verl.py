@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import verl
 from omegaconf import DictConfig, OmegaConf
 
-CONFIG = Path(verl.__file__).parent / "trainer/config/_generated_ppo_trainer.yaml"
+CONFIG = OmegaConf.load(Path(verl.__file__).parent / "trainer/config/_generated_ppo_trainer.yaml")
 
 
 def make_config(folder: Path, **changes: Any) -> DictConfig:
     """Return verl's configuration for arithmetic; changes are by dotted name, with __ for dots."""
-    config = OmegaConf.load(CONFIG)
+    config = copy.deepcopy(CONFIG)
     assert isinstance(config, DictConfig)
     settings = {
         "algorithm.adv_estimator": "paretune_grpo",
