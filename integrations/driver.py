@@ -81,20 +81,20 @@ class WeightingDriver:
 
     def metrics(self) -> dict[str, float]:
         """What to log at every step, by name: weights, scale, hypervolume, the archive's size, and diagnostics."""
-        lists = {"weights": self.weighting.weights}
-        numbers = {
+        observed = {
+            "weights": self.weighting.weights.tolist(),
             "scale": self.weighting.scale,
             "hypervolume": self.archive.hypervolume(),
-            "archive_size": len(self.archive),
+            "archive_size": float(len(self.archive)),
+            **self.weighting.diagnostics(),
         }
-        for name, value in self.weighting.diagnostics().items():
-            (lists if isinstance(value, list) else numbers)[name] = value  # type: ignore[index]
-        by_objective = {
-            f"{name}/{objective}": float(value)
-            for name, values in lists.items()
-            for objective, value in zip(self.objectives, values, strict=True)
-        }
-        return by_objective | {name: float(value) for name, value in numbers.items()}
+        flat: dict[str, float] = {}
+        for name, value in observed.items():
+            if isinstance(value, list):
+                flat |= {f"{name}/{each}": float(x) for each, x in zip(self.objectives, value, strict=True)}
+            else:
+                flat[name] = float(value)
+        return flat
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that is not an option, JSON-able."""
