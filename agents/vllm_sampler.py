@@ -127,12 +127,13 @@ class VllmSampler:
             ValueError: If a prompt does not fit into the model's context.
         """
         encoded = encode_fitting(self.policy, prompts, self.max_new_tokens)
+        vocabulary = self.policy.model.config.get_text_config().vocab_size
         manner = Manner(
             longest=self.max_new_tokens,
             temperature=0.0 if greedy else self.temperature,
             top_p=1.0 if greedy else self.top_p,
             stop=self.stop,
-            end_tokens=tuple(self.policy.end_tokens),
+            end_tokens=tuple(token for token in self.policy.end_tokens if token < vocabulary),
         )
         drawn = self.engine.answer(self.policy, self._requests(encoded, rng, greedy), manner)
         return rollout_of(self.policy, prompts, self._tokens(encoded, drawn))

@@ -137,6 +137,7 @@ class ReasoningGymEnv(ResponseEnv):
         dataset: Reasoning Gym's dataset.
 
     Example:
+        >>> from paretune.envs import Response
         >>> env = ReasoningGymEnv("leg_counting", train=4, held_out=2)
         >>> prompt = env.prompts("train")[0]
         >>> response = Response(f"<answer>{prompt.answer}</answer>", tokens=64)
