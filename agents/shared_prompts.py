@@ -88,6 +88,11 @@ def read_prompts(body: Any, config: PreTrainedConfig, prompt: Tensor, mask: Tens
     output = body(
         input_ids=prompt, attention_mask=mask.long(), position_ids=places_US, past_key_values=cache, use_cache=True
     )
+    device = prompt.device.type
+    if torch.is_autocast_enabled(device):
+        layers: list[Any] = cache.layers
+        for layer in layers:  # it widens values to the precision of keys, which rotary embeddings make float32
+            layer.values = layer.values.to(torch.get_autocast_dtype(device))
     return output.last_hidden_state, cache
 
 

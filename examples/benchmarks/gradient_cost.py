@@ -13,10 +13,8 @@ and exact, are from each other at most. Writes gradient_cost.json and gradient_c
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import platform
-import resource
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -30,7 +28,9 @@ import tyro
 
 from paretune.agents import GRPO, Agent
 from paretune.agents.display import SilentDisplay
+from paretune.agents.files import write_json, write_text
 from paretune.agents.gradients import GradientComparison
+from paretune.bench.memory import peak_memory_mb
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.advantages import per_objective
@@ -147,7 +147,7 @@ def _peak_here(policy: str, k: int, arm: str, settings: Settings) -> float:
     agent(policy, k, arm, settings)[0].train(2)
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_memory_mb() * 1e6 / 2**20
 
 
 def cost(policy: str, k: int, settings: Settings) -> list[dict[str, Any]]:
@@ -285,9 +285,9 @@ def main(settings: Settings) -> None:
         "weights": weight_differences(settings),
     }
     settings.out.mkdir(parents=True, exist_ok=True)
-    (settings.out / "gradient_cost.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(settings.out / "gradient_cost.json", record)
     text = page(record, settings) + "\n"
-    (settings.out / "gradient_cost.md").write_text(text)
+    write_text(settings.out / "gradient_cost.md", text)
     print(text)
     sys.exit(any("- missed" in line for line in misses(record)))
 

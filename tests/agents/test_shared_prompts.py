@@ -11,7 +11,7 @@ from paretune.agents import GRPO, LanguageModelPolicy, Tokens, TransformersSampl
 from paretune.agents.shared_prompts import GroupedTokens, different_prompts, grouped
 from paretune.envs import make_env
 
-from .letters import ALPHABET, letter_tokenizer
+from .letters import ALPHABET, letter_tokenizer, random_policy
 from .test_scoring import SMALL, policy_of
 
 
@@ -46,6 +46,13 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_whole_sequences(
     assert sum(gradient.abs().sum() for gradient in gradients) > 1
     for shared, whole in zip(shared_gradients, gradients, strict=True):
         torch.testing.assert_close(shared, whole, rtol=1e-5, atol=1e-5)
+
+
+def test_in_bfloat16_they_are_as_near_to_float32_as_those_of_whole_sequences() -> None:
+    tokens = groups()
+    exact, low = (random_policy(precision=precision).log_probs for precision in (torch.float32, torch.bfloat16))
+    errors = [(low(each) - exact(tokens)).abs().max() for each in (tokens, as_grouped(tokens))]
+    assert 0 < errors[1] < 2 * errors[0] < 0.2
 
 
 def test_rows_in_any_order_and_responses_of_one_token() -> None:

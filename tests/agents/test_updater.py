@@ -73,6 +73,7 @@ def test_micro_batches_do_not_change_the_update():
 def test_passes_that_keep_step_with_other_processes_count_for_nothing(monkeypatch):
     settings = {"tokens_per_batch": 20, "kl": 0.1, "entropy": 0.1, "epochs": 2, "clip": 0.2, "importance_cap": 2.0}
     alone, together = updater(**settings), updater(**settings)
+    alone.policy.share_prompts = False  # as a sharded policy has it
     passes: list[int] = []
     first = results_of(alone, passes)
     monkeypatch.setattr(LanguageModelPolicy, "sharded", True)
