@@ -30,7 +30,7 @@ from paretune.agents.evaluation import Evaluation, evaluate
 from paretune.agents.gradients import GradientComparison
 from paretune.agents.interrupt import stop_requests
 from paretune.agents.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
-from paretune.agents.policies import resolve_policy, shard
+from paretune.agents.policies import reference_of, resolve_policy
 from paretune.agents.policy import Policy
 from paretune.agents.processes import Processes
 from paretune.agents.recorder import Recorder
@@ -38,7 +38,6 @@ from paretune.agents.restoring import load_agent
 from paretune.agents.result import TrainResult
 from paretune.agents.run_folder import RunFolder
 from paretune.agents.seeds import generator, skip_share
-from paretune.agents.sharding import sharding_wanted
 from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
 from paretune.agents.updater import learning_rates
@@ -121,9 +120,9 @@ class Agent:
         check_shares(self.processes, self.settings)
         self.env = resolve_env(env, env_options)
         self.objectives = objective_names(self.env)
-        reference = self.settings.reference
-        self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives, reference)
-        self.archive = ParetoArchive(check_reference(reference, self.objectives))
+        point = self.settings.reference
+        self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives, point)
+        self.archive = ParetoArchive(check_reference(point, self.objectives))
         folder = None if out is None else RunFolder(out)
         self.recorder = Recorder(folder, display, tracker, overwrite=overwrite, main=self.processes.main)
         if isinstance(self.env, ResponseEnv):
@@ -131,11 +130,9 @@ class Agent:
         self.policy, self.settings = resolve_policy(policy, policy_options, self.env, self.settings)
         if folder is not None:
             self.policy.check_savable()
-        initial = self.policy.reference() if self.settings.kl > 0 else None
-        if sharding_wanted(self.settings.sharding, self.processes):
-            shard(self.policy, initial, self.processes)
+        reference = reference_of(self.policy, self.settings, self.processes)
         self.task = make_task(self.env, self.policy, self.settings, self.processes)
-        self.updater = make_updater(self.algorithm, self.policy, initial, self.settings, self.task, self.processes)
+        self.updater = make_updater(self.algorithm, self.policy, reference, self.settings, self.task, self.processes)
         self.gradients = GradientComparison(self.updater)
         self.performances: dict[int, Array] = {}
 

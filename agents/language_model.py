@@ -17,11 +17,11 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from paretune.agents import adapters
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
+from paretune.agents.published import end_tokens, no_progress_bars, savable_generation
 from paretune.agents.rollout import Tokens
 from paretune.agents.scoring import recomputed, score_hidden
 from paretune.agents.settings import AgentSettings
@@ -82,8 +82,8 @@ class LanguageModelPolicy(Policy):
         defaults = AgentSettings()
         self.logits_at_once, self.gradient_checkpointing = defaults.logits_at_once, defaults.gradient_checkpointing
         self.share_prompts = defaults.share_prompts
-        self._published_generation_config = _savable(model.generation_config)
-        self.end_tokens = _end_tokens(model, tokenizer)
+        self._published_generation_config = savable_generation(model.generation_config)
+        self.end_tokens = end_tokens(model, tokenizer)
         if not self.end_tokens:
             raise ValueError(f"policy: the model and tokenizer of {name!r} must name an end token; neither does")
         self.pad_token = self.end_tokens[0]  # masked everywhere; a tokenizer's own may lie outside of the vocabulary
@@ -279,32 +279,3 @@ def _at(values_BL: Tensor, place_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Return the rows (N, ...) of values (B, L, ...) at the places (B, T) that are not masked."""
     row, decision = mask_BT.nonzero(as_tuple=True)
     return values_BL[row, place_BT[row, decision]]
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars inside the block."""
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            logging.enable_progress_bar()
-
-
-def _savable(published: GenerationConfig | None) -> GenerationConfig | None:
-    """Return a generation configuration that transformers agrees to save: many that it loads break its own rules."""
-    config = copy.deepcopy(published)
-    if config is not None and not config.do_sample:
-        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
-            setattr(config, name, None)
-    return config
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    named: Any = model.generation_config.eos_token_id if model.generation_config is not None else None
-    tokens = [] if named is None else [named] if isinstance(named, int) else list(named)
-    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in tokens:
-        tokens.append(tokenizer.eos_token_id)
-    return tokens

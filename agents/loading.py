@@ -11,9 +11,10 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paretune.agents import adapters
-from paretune.agents.language_model import LanguageModelPolicy, no_progress_bars
+from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.network import CONFIG, NetworkPolicy
 from paretune.agents.policy import Policy
+from paretune.agents.published import no_progress_bars
 from paretune.agents.settings import Precision
 from paretune.envs.suggest import unknown_name
 

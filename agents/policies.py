@@ -17,6 +17,7 @@ from paretune.agents.network import KINDS, NetworkConfig, NetworkPolicy
 from paretune.agents.policy import Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, default_learning_rate
+from paretune.agents.sharding import sharding_wanted
 from paretune.envs import ResponseEnv
 from paretune.envs.suggest import unknown_name
 
@@ -68,12 +69,19 @@ def resolve_policy(
     return policy, settings
 
 
-def shard(policy: Policy, reference: Policy | None, processes: Processes) -> None:
-    """Leave a part of a policy, and of the one that the KL term compares with, to each process.
+def reference_of(policy: Policy, settings: AgentSettings, processes: Processes) -> Policy | None:
+    """Return the policy as it is now if a KL term needs it; if both are to be in shards, they are from here on.
 
     Raises:
         ValueError: If they cannot be sharded.
     """
+    reference = policy.reference() if settings.kl > 0 else None
+    if sharding_wanted(settings.sharding, processes):
+        _shard(policy, reference, processes)
+    return reference
+
+
+def _shard(policy: Policy, reference: Policy | None, processes: Processes) -> None:
     policy.shard(processes)
     if isinstance(policy, LanguageModelPolicy) and isinstance(reference, LanguageModelPolicy):
         if reference.model is policy.model:  # the policy without its adapter

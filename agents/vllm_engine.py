@@ -190,9 +190,7 @@ def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request]
     sleeps = policy.device.type == "cuda"
     if sleeps:
         llm.wake_up(tags=["weights"])
-    whole = policy.whole()
-    assert whole is not None
-    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(whole)})
+    _put_weights(llm, policy)
     if sleeps:
         llm.wake_up(tags=["kv_cache"])
     llm.reset_prefix_cache()
@@ -201,6 +199,12 @@ def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request]
     if sleeps:
         llm.sleep(level=2)
     return outputs
+
+
+def _put_weights(llm: Any, policy: LanguageModelPolicy) -> None:
+    whole = policy.whole()
+    assert whole is not None
+    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(whole)})
 
 
 def _sampling_params(request: Request, manner: Manner) -> Any:
@@ -215,6 +219,7 @@ def _sampling_params(request: Request, manner: Manner) -> Any:
         max_tokens=manner.longest,
         stop=list(manner.stop),
         stop_token_ids=list(manner.end_tokens),
+        ignore_eos=True,  # the engine's own: all end tokens are named
         include_stop_str_in_output=True,
         detokenize=bool(manner.stop),
         logprobs=0,

@@ -122,6 +122,7 @@ class VllmServer:
                 "max_tokens": manner.longest,
                 "stop": list(manner.stop),
                 "stop_token_ids": list(manner.end_tokens),
+                "ignore_eos": True,
                 "include_stop_str_in_output": True,
                 "logprobs": 0,
                 "return_token_ids": True,

@@ -25,7 +25,7 @@ from unittest.mock import patch
 import torch
 import tyro
 
-from paretune.agents import GRPO, Agent, load_policy, updater
+from paretune.agents import GRPO, Agent, load_policy, updater, vllm_engine
 from paretune.agents.files import write_json, write_text
 
 HERE = Path(__file__).parent
@@ -90,6 +90,7 @@ def measured(agent: Agent, parts: Parts) -> None:
 def functions_timed(parts: Parts) -> Iterator[None]:
     """Time what is no method of an agent."""
     with (
+        patch.object(vllm_engine, "_put_weights", parts.timed("weight transfer", vllm_engine._put_weights)),
         patch.object(torch.Tensor, "backward", parts.timed("backward", torch.Tensor.backward)),
         patch.object(updater, "clip_grad_norm_", parts.timed("clipping", updater.clip_grad_norm_)),
     ):
