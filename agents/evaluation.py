@@ -88,8 +88,16 @@ def evaluate(
         sampled: Draw choices instead of taking the likeliest.
         reference: Reference point (K,) of the hypervolume; None is zeros.
         processes: The processes that share the work, at most N; None is this one alone.
+
+    Raises:
+        ValueError: If there are fewer starts than processes.
     """
     processes = processes or Processes()
+    if len(starts) < processes.size:
+        raise ValueError(
+            f"prompts: must be at least as many as there are processes, {processes.size}, in every split that is "
+            f"evaluated, got {len(starts)}"
+        )
     outcome = task.act(starts[processes.share(len(starts))], rng, greedy=not sampled)
     return Evaluation(
         objectives=task.objectives,

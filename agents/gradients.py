@@ -24,7 +24,7 @@ class GradientComparison:
     """Compares the gradients of a step's loss, one for each objective, and leaves over what the update can use.
 
     Where all trained parameters are analysed, the loss is linear in the advantages, and the sequences that are analysed
-    fill no more than one forward pass (tokens_per_batch), the passes' factors are kept until the update. The update
+    fill no more than half a forward pass (tokens_per_batch), the passes' factors are kept until the update. The update
     then costs a third of its usual time for these sequences.
 
     Attributes:
@@ -113,15 +113,19 @@ class GradientComparison:
         return gram_KK, None if kept is None else Analysed(rows, passes[: len(counting)], kept, number)
 
     def _may_keep(self, parts: Sequence[Decisions]) -> bool:
-        """Whether factors of these passes suffice for the update, and no more of them than of one full pass exist."""
+        """Whether factors of these passes suffice for the update, and are wanted.
+
+        They take about twice the memory of their passes' activations: the passes may fill half of one batch.
+        """
         updater = self._updater
         chosen, trained = set(self.analyzer.parameters.values()), set(updater.trained)
         return (
-            updater.linear
+            updater.settings.gradient_reuse
+            and updater.linear
             and not updater.policy.sharded
             and self.analyzer.mode != "backward"
             and chosen == trained
-            and sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch
+            and 2 * sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch
             and not any(updater.policy.recomputes(part) for part in parts)
         )
 

@@ -61,12 +61,17 @@ def resolve_policy(
     adapted = isinstance(policy, LanguageModelPolicy) and policy.foundation is not None
     if isinstance(policy, LanguageModelPolicy):
         _check_lora(policy, settings)
-        policy.logits_at_once = settings.logits_at_once
-        policy.gradient_checkpointing = settings.gradient_checkpointing
-        policy.share_prompts = settings.share_prompts
+        bound_memory(policy, settings)
     if settings.lr is None:
         settings = replace(settings, lr=default_learning_rate(policy.parameters, adapted))
     return policy, settings
+
+
+def bound_memory(policy: LanguageModelPolicy, settings: AgentSettings) -> None:
+    """Have a policy's forward passes go by the settings."""
+    policy.logits_at_once = settings.logits_at_once
+    policy.gradient_checkpointing = settings.gradient_checkpointing
+    policy.share_prompts = settings.share_prompts
 
 
 def reference_of(policy: Policy, settings: AgentSettings, processes: Processes) -> Policy | None:

@@ -1,8 +1,9 @@
 """Several processes that train one policy together, each on its share of the prompts.
 
-`accelerate launch -m paretune.cli train ...` starts them. Every process holds the whole policy and goes through the
-same loop; each answers its share of a step's prompts, and gradients are summed. Rewards, weights, archive and Gram
-matrix are those of all shares together, computed from the same numbers in the same order: they are equal everywhere.
+`accelerate launch -m paretune.cli train ...` starts them. Every process holds the whole policy, or a shard of it, and
+goes through the same loop; each answers its share of a step's prompts, and gradients are summed. Rewards, weights,
+archive and Gram matrix are those of all shares together, computed from the same numbers in the same order: they are
+equal everywhere.
 """
 
 from __future__ import annotations

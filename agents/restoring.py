@@ -10,7 +10,9 @@ import gymnasium as gym
 
 from paretune.agents.checkpoint import read_optimizer, read_state
 from paretune.agents.display import Display
+from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.loading import load_saved
+from paretune.agents.policies import bound_memory
 from paretune.agents.policy import Policy
 from paretune.agents.recorder import Recorder
 from paretune.agents.run_folder import RunFolder
@@ -79,6 +81,9 @@ def load_agent(
         reference = agent.updater.reference
         if reference is not None and reference.model is not agent.policy.model:
             initial = load_saved(run.reference_path, str(agent.policy.device), agent.settings.precision)
+            initial.model.requires_grad_(False)
+            if isinstance(initial, LanguageModelPolicy):
+                bound_memory(initial, agent.settings)
             if reference.sharded:
                 initial.shard(agent.processes)
             agent.updater.reference = initial

@@ -113,7 +113,8 @@ class AgentSettings:
     a forward pass has more, they come in chunks, and the backward pass computes them again."""
     share_prompts: bool = True
     """Read a prompt once for all responses to it, in sampling and in updates, where that saves tokens: less time, the
-    same gradients. Models whose layers keep more than keys and values, and gradient_checkpointing, do without."""
+    same gradients. Models whose layers keep more than keys and values do without, updates also with
+    gradient_checkpointing or a sharded model."""
     gradient_checkpointing: bool = False
     """Keep only the inputs of a language model's layers for the backward pass, which computes the rest again: less
     memory, a third more time, the same gradients."""
@@ -142,6 +143,11 @@ class AgentSettings:
     gradient_every: int = 1
     """Training steps from one comparison of gradients to the next. In between, weightings go on with the last Gram
     matrix."""
+    gradient_reuse: bool = True
+    """Let the update take the compared responses' part of its gradient from the comparison's own pass, where it can:
+    less time, more memory (about that of the activations of half a batch). It can where the loss is linear in the
+    advantages (one update a step, no KL or entropy term), all trained parameters are compared, and the responses fill
+    at most half of tokens_per_batch."""
     record_gram: bool = False
     """Compare gradients at every step, also where the weighting does without, and keep the Gram matrix in the run's
     history, so that every weighting can be replayed on it. It changes nothing in the training but its time."""

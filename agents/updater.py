@@ -192,6 +192,7 @@ class Updater:
         if coefficients:
             share = self._loss_share(analysed.rows, rows, lengths)
             analysed.kept.backward(-share / analysed.factor * torch.cat(coefficients))
+        analysed.kept.forget()
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""

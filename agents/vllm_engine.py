@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 from paretune.agents import adapters
 from paretune.agents.language_model import LanguageModelPolicy
@@ -118,7 +119,7 @@ class VllmEngine:
     def _write(self, policy: LanguageModelPolicy, folder: Path) -> str:
         """Write what vLLM reads before it has weights, and return a name for all that an engine depends on."""
         base = policy.model.get_base_model() if adapters.is_adapted(policy.model) else policy.model
-        config = policy.model.config.to_dict() | {"architectures": [type(base).__name__]}
+        config = policy.model.config.to_dict() | {"architectures": [_plain_class(base).__name__]}
         (folder / "config.json").write_text(json.dumps(config, default=str, indent=2), encoding="utf-8")
         policy.tokenizer.save_pretrained(folder)
         digest = hashlib.sha256()
@@ -199,6 +200,11 @@ def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request]
     if sleeps:
         llm.sleep(level=2)
     return outputs
+
+
+def _plain_class(model: Any) -> type:
+    """Return a model's own class, from which torch derives another for a model in shards."""
+    return next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))
 
 
 def _put_weights(llm: Any, policy: LanguageModelPolicy) -> None:

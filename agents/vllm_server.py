@@ -28,6 +28,10 @@ CONNECTIONS = 64
 """Most prompts that are asked at the same time; the server makes batches of them."""
 
 
+PLAIN = {"top_k": 0, "min_p": 0, "repetition_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0}
+"""What a request must say, or the server takes it from the model's generation configuration."""
+
+
 class VllmServer:
     """A client of vLLM's own server (`vllm serve`), which must run in development mode.
 
@@ -119,6 +123,7 @@ class VllmServer:
                 "seed": request.seed,
                 "temperature": manner.temperature,
                 "top_p": manner.top_p,
+                **PLAIN,
                 "max_tokens": manner.longest,
                 "stop": list(manner.stop),
                 "stop_token_ids": list(manner.end_tokens),

@@ -6,6 +6,7 @@ torch and transformers are imported here alone, and not before a model is loaded
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ class RewardModel(Objective):
             spread: Outputs that far from the midpoint score 0.73 and 0.27; above 0.
             label: Which of the model's outputs is meant; may be None for models with one output.
             device: Where the model computes, the policy's device or another; None leaves a model that is given where it
-                is, and puts a loaded one on the first accelerator, if any.
+                is, and puts a loaded one on the first GPU of this process, if any.
             batch: Most texts that are scored at the same time, at least 1.
             max_tokens: Most tokens of a text that are read, at least 1.
 
@@ -204,7 +205,8 @@ def _load(source: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[Any, 
 def _first_accelerator() -> str | None:
     import torch
 
-    return "cuda" if torch.cuda.is_available() else None
+    # of several processes that a launcher started, each has a card of its own
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else None
 
 
 def _make_paddable(model: Any, tokenizer: Any) -> None:

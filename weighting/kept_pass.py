@@ -48,6 +48,10 @@ class KeptPass:
                 total.add(parameter, weighed, complete=True)
         return total.matrix()
 
+    def forget(self) -> None:
+        """Drop the factors."""
+        self._uses.clear()
+
     @torch.no_grad()
     def backward(self, coefficients: Tensor) -> None:
         """Do what `(coefficients * scores).sum().backward()` does to the chosen parameters, and forget the factors.

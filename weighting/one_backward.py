@@ -53,7 +53,8 @@ class OneBackward:
     gradients, because its two uses are the ends of the pass. Where there are several micro-batches, each graph is freed
     before the next one is made, and K gradients of all chosen parameters are kept, which must be sums over
     micro-batches before they are multiplied; a sketch keeps K * width^2 numbers of a parameter instead. Where factors
-    are to be kept, these alone are, until all is added: then there is no gradient of a parameter but K of a few rows.
+    are to be kept, these alone are, until all is added: then there is no gradient of a parameter but K of a few rows,
+    or with `reduce`, K of one parameter.
 
     Attributes:
         mode: "exact" or "sketch".
