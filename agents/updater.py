@@ -251,11 +251,10 @@ class Updater:
         Processes whose policy is in shards make as many passes as the one that makes most: all gather a layer at once.
         """
         parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
+        number = max(1, *self.processes.gathered(len(parts))) if self.policy.sharded else len(parts)
         yield from ((part_rows, True) for part_rows in parts)
-        if self.policy.sharded:
-            number = max(1, *self.processes.gathered(len(parts)))
-            shortest = np.array([int(decisions.lengths.argmin())])
-            yield from ((shortest, False) for _ in range(number - len(parts)))
+        shortest = np.array([int(decisions.lengths.argmin())])
+        yield from ((shortest, False) for _ in range(number - len(parts)))
 
     def _weights(self, part: Decisions, rows: Rows, lengths: NDArray[np.int64]) -> Tensor:
         """Return what each decision (B, T) of a part weighs in the loss over the sequences `rows`."""

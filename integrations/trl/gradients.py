@@ -55,7 +55,7 @@ def gram_of_batch(trainer: Any, analyzer: GradientAnalyzer, batch: Mapping[str, 
     if "pixel_values" in batch:
         raise ValueError("weighting: one that needs gradients must have text alone, but the batch has images")
     mask_BT = batch["completion_mask"] * batch.get("tool_mask", 1)
-    weights_BT = token_weights(trainer, mask_BT)
+    weights_BT = token_weights(trainer, mask_BT) * batch.get("importance_sampling_ratio", 1)  # of vLLM's probabilities
     size = trainer.args.per_device_train_batch_size
     parts = torch.arange(len(mask_BT)).split(size)
     for i, rows in enumerate(parts):

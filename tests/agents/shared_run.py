@@ -36,7 +36,7 @@ RUNS = {
     "sketch": (LettersEnv, random_policy, "gradient", CHUNKED | {"gradient_mode": "sketch", "gradient_width": 4}),
     "embedded": (ArithmeticEnv, lambda: "tiny-math", "gradient", EMBEDDED),
     "adapted": (ArithmeticEnv, lambda: "tiny-math", "fixed", EMBEDDED | {"lora_rank": 2}),
-    "bfloat16": (LettersEnv, lambda: random_policy(precision=torch.bfloat16), "fixed", {}),
+    "bfloat16": (LettersEnv, lambda: random_policy(precision=torch.bfloat16), "fixed", {"share_prompts": False}),
 }
 SETTINGS = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-3, "eval_every": 3, "checkpoint_every": 2, "kl": 0.01}
 SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2, "sample_batch": 8, "gradient_responses": 9}
