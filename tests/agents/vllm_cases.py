@@ -18,6 +18,7 @@ import torch
 from paretune.agents import GRPO, Agent, LanguageModelPolicy, TransformersSampler, load_policy
 from paretune.agents.adapters import add_lora
 from paretune.agents.processes import Processes
+from paretune.agents.sharding import whole
 from paretune.agents.vllm_engine import VllmEngine
 from paretune.agents.vllm_sampler import Manner, Request, VllmSampler
 from paretune.envs import make_env
@@ -174,7 +175,9 @@ def test_a_model_that_vllm_cannot_run_is_named():
 
 
 if __name__ == "__main__":  # one of two processes that train together
-    agent = GRPO("paretune/Arithmetic-v0", "tiny-math", sampler="vllm", **SETTINGS)
-    agent.train(2)
-    total = sum(float(p.detach().abs().sum()) for p in agent.policy.model.parameters())
-    Path(sys.argv[1], f"rank-{agent.processes.rank}").write_text(f"{agent.processes.size} {agent.step} {total!r}")
+    folder, sharding = sys.argv[1:]
+    agent = GRPO("paretune/Arithmetic-v0", "tiny-math", sampler="vllm", sharding=sharding, **SETTINGS)
+    gaps = [agent._train_step(1e-3)["log_prob_gap_max"] for _ in range(2)]
+    assert max(gaps) < 1e-3, gaps
+    total = sum(float(whole(p).abs().sum()) for p in agent.policy.model.parameters())
+    Path(folder, f"rank-{agent.processes.rank}").write_text(f"{agent.processes.size} {agent.step} {total!r}")
