@@ -167,10 +167,15 @@ def load_adapter(model: Any, folder: Path) -> Any:
         raise ValueError(f"policy: the adapter in {str(folder)!r} must fit its base model, but {error}") from error
 
 
+def plain_name(name: str) -> str:
+    """Return the name of a weight in the model that adapters stand on, from the one that it has in peft's model."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+
+
 def base_parameters(model: Any) -> dict[str, torch.Tensor]:
     """Return the parameters of the model that adapters stand on, by the names that they have without adapters."""
     return {
-        name.removeprefix("base_model.model.").replace(".base_layer.", "."): parameter
+        plain_name(name): parameter
         for name, parameter in model.named_parameters()
         if f".{NAME}." not in name and not name.endswith(f".{NAME}")
     }

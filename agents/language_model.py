@@ -131,7 +131,7 @@ class LanguageModelPolicy(Policy):
         assert isinstance(decisions, Tokens)
         tokens_BL, predecessor_BT = decisions.joined()
         first = int(predecessor_BT[:, 0].min())
-        with self._computing():
+        with self.computing():
             kept = tokens_BL.shape[1] - 1 - first
             logits = self.model(input_ids=tokens_BL[:, :-1], logits_to_keep=kept, use_cache=False).logits
         return _at(logits, predecessor_BT - first, decisions.mask)
@@ -151,7 +151,7 @@ class LanguageModelPolicy(Policy):
     def read_prompts(self, prompt: Tensor, mask: Tensor) -> DynamicCache:
         """Return a cache with the keys and values of left-padded prompts (U, S), of a model that reads them apart."""
         body, config = self._body_and_head()[0], self.model.config
-        with self._computing():
+        with self.computing():
             return self._passing(lambda: read_prompts(body, config, prompt, mask)[1])
 
     def recomputes(self, decisions: Decisions) -> bool:
@@ -231,7 +231,7 @@ class LanguageModelPolicy(Policy):
         """Compute the scores from body and head, each called by itself."""
         assert isinstance(decisions, Tokens)
         body, head = self._body_and_head()
-        with self._computing():
+        with self.computing():
             if isinstance(decisions, GroupedTokens):
                 hidden_NH = hidden_states(body, self.model.config, decisions)[decisions.mask]
             else:
@@ -247,7 +247,7 @@ class LanguageModelPolicy(Policy):
         return max(1, self.logits_at_once // self.model.config.get_text_config().vocab_size)
 
     @contextmanager
-    def _computing(self) -> Iterator[None]:
+    def computing(self) -> Iterator[None]:
         """Forward passes in the policy's precision, with or without adapters, layers recomputed or not."""
         with ExitStack() as stack:
             stack.enter_context(

@@ -12,9 +12,6 @@ from torch import Tensor
 from paretune.agents import adapters
 from paretune.agents.language_model import LanguageModelPolicy
 
-PREFIX = "base_model.model."
-"""What peft puts before the names of the base model's weights."""
-
 
 @torch.no_grad()
 def plain_weights(policy: LanguageModelPolicy) -> Iterator[tuple[str, Tensor]]:
@@ -52,4 +49,4 @@ def _merged(model: Any) -> Iterator[tuple[str, Tensor]]:
             for adapter in layer.active_adapters:
                 if adapter in layer.scaling:
                     value = value + layer.get_delta_weight(adapter).to(value.dtype)
-        yield name.removeprefix(PREFIX).replace(".base_layer.", "."), value
+        yield adapters.plain_name(name), value

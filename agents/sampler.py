@@ -96,7 +96,7 @@ class TransformersSampler:
         recorder = _LogProbRecorder(1.0 if greedy else self.temperature)
         lengths = _LengthRecorder(self._stopping(), prompt.shape[1])
         sampling = {} if greedy else {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
-        with torch.autocast(policy.device.type, policy.precision, enabled=policy.precision != torch.float32):
+        with policy.computing():
             sequences = policy.model.generate(
                 input_ids=prompt,
                 attention_mask=prompt_mask.long(),

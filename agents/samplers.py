@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.processes import Processes
 from paretune.agents.sampler import Sampler, TransformersSampler
@@ -17,15 +19,16 @@ def make_sampler(policy: LanguageModelPolicy, settings: AgentSettings, longest: 
     Raises:
         ValueError: If its package is missing, its server does not answer, or it cannot do what the settings ask for.
     """
+    common: dict[str, Any] = {
+        "policy": policy,
+        "max_new_tokens": longest,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "stop": settings.stop,
+        "batch": settings.sample_batch,
+    }
     if settings.sampler == "transformers":
-        return TransformersSampler(
-            policy=policy,
-            max_new_tokens=longest,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            stop=settings.stop,
-            batch=settings.sample_batch,
-        )
+        return TransformersSampler(**common)
     engine: Engine
     if settings.sampler == "vllm":
         at_once = max(settings.prompts_per_step * settings.group_size, settings.eval_prompts or settings.sample_batch)
@@ -35,12 +38,4 @@ def make_sampler(policy: LanguageModelPolicy, settings: AgentSettings, longest: 
         engine = VllmServer(
             settings.sampler_url, settings.sampler_folder, settings.temperature, settings.top_p, processes
         )
-    return VllmSampler(
-        policy=policy,
-        engine=engine,
-        max_new_tokens=longest,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        stop=settings.stop,
-        batch=settings.sample_batch,
-    )
+    return VllmSampler(engine=engine, **common)

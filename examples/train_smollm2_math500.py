@@ -12,7 +12,6 @@ messages, `reward_model.ground_truth`).
 from __future__ import annotations
 
 import importlib.util
-import resource
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ import tyro
 
 from paretune.agents import GRPO, RunFolder
 from paretune.agents.display import make_display
+from paretune.bench.memory import peak_memory_mb
 from paretune.envs import make_env
 
 WEIGHTINGS = ("fixed", "hypervolume", "gradient")
@@ -87,7 +87,7 @@ def main(settings: Settings) -> None:
             rewards = "  ".join(f"{name} {value['mean']:.3f}" for name, value in line["rewards"].items())
             weights = "  ".join(f"{value:.4f}" for value in line["weights"].values())
             print(f"  step {line['step']}: {rewards}   weights {weights}   tokens {line['tokens']}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory_mb() * 1e6 / 2**30
     print(f"\npeak memory {peak:.1f} GiB")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paretune.weighting import ParetoArchive, Weighting
+from paretune.weighting.advantages import conflict, zero_variance_groups
 
 Array = NDArray[np.float64]
 
@@ -94,6 +95,16 @@ class WeightingDriver:
                 flat |= {f"{name}/{each}": float(x) for each, x in zip(self.objectives, value, strict=True)}
             else:
                 flat[name] = float(value)
+        return flat
+
+    def advantage_metrics(self, rewards: Array, judged: Array) -> dict[str, float]:
+        """What to log of a training step's rewards and of each objective's advantages, both (P, G, K), by name."""
+        flat: dict[str, float] = {}
+        for name, judged_PG in zip(self.objectives, np.moveaxis(judged, -1, 0), strict=True):
+            flat[f"advantages/{name}/std"] = float(judged_PG.std())
+            flat[f"advantages/{name}/abs_mean"] = float(np.abs(judged_PG).mean())
+        flat["advantage_conflict"] = conflict(judged, self.weighting.direction)
+        flat["zero_variance_groups"] = zero_variance_groups(rewards)
         return flat
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,37 +24,21 @@ from unittest.mock import patch
 
 import torch
 import tyro
+from step_settings import NEVER, StepSettings
 
 from paretune.agents import GRPO, Agent, load_policy, updater, vllm_engine
 from paretune.agents.files import write_json, write_text
 
-HERE = Path(__file__).parent
-NEVER = 1 << 30
-"""A token that no model has."""
 ARMS: dict[str, dict[str, Any]] = {"whole sequences": {"share_prompts": False}, "prompts once": {}}
 PARTS = ("sampling", "weight transfer", "scoring", "forward", "backward", "clipping", "optimizer", "logging", "rest")
 
 
 @dataclass(kw_only=True)
-class Settings:
+class Settings(StepSettings):
     """Settings of the benchmark."""
 
-    prompts: int = 16
-    """P, prompts of a step."""
-    group_size: int = 8
-    """G, responses to each."""
-    tokens: int = 80
-    """Tokens of each response."""
-    steps: int = 15
-    """Steps of each arm that are timed."""
-    warmup: int = 2
-    """Steps of each arm before them."""
-    threads: int = 0
-    """Threads of torch; 0 leaves its default."""
     vllm: bool = importlib.util.find_spec("vllm") is not None
     """Whether vLLM's sampler is an arm too."""
-    out: Path = HERE
-    """Folder for the results."""
 
 
 class Parts:

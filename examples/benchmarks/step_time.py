@@ -31,6 +31,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import tyro
+from step_settings import NEVER, StepSettings
 from step_time_trl import train_trl
 
 from paretune.agents import GRPO, Rollout, TransformersSampler, load_policy
@@ -39,10 +40,7 @@ from paretune.bench.memory import peak_memory_mb
 from paretune.envs import Prompt, make_env
 from paretune.weighting.advantages import grpo
 
-HERE = Path(__file__).parent
 TIME_GOAL, MEMORY_GOAL, TOLERANCE = 0.6, 1.0, 1e-4
-NEVER = 1 << 30
-"""A token that no model has."""
 TRL_EPSILON = 1e-4
 """What TRL adds to the standard deviation of a group; ours is made the same here."""
 
@@ -51,25 +49,11 @@ MODES: tuple[Mode, ...] = ("given", "sampled")
 
 
 @dataclass(kw_only=True)
-class Settings:
+class Settings(StepSettings):
     """Settings of the benchmark."""
 
-    prompts: int = 16
-    """P, prompts of a step."""
-    group_size: int = 8
-    """G, responses to each."""
-    tokens: int = 80
-    """Tokens of each response."""
-    steps: int = 15
-    """Steps of each that are timed."""
-    warmup: int = 2
-    """Steps of each before them."""
     max_prompt_tokens: int = 79
     """Longest prompt that is used."""
-    threads: int = 0
-    """Threads of torch; 0 leaves its default."""
-    out: Path = HERE
-    """Folder for the results."""
     only: str | None = None
     """Run one alone and print its peak memory: ours-given, ours-sampled, trl-given or trl-sampled."""
 

@@ -32,6 +32,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 import numpy as np
 import torch
 import tyro
+from step_settings import StepSettings
 from transformers import Trainer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -46,7 +47,6 @@ from paretune.integrations.trl import (
 from paretune.integrations.trl.trainers import MultiObjectiveTrainer
 from paretune.weighting import make_weighting
 
-HERE = Path(__file__).parent
 GOAL = 1.03
 CASES = [
     ("callback", "saw"),
@@ -65,23 +65,11 @@ METHODS = [
 
 
 @dataclass(kw_only=True)
-class Settings:
+class Settings(StepSettings):
     """Settings of the benchmark."""
 
-    prompts: int = 16
-    """P, prompts of a step."""
-    group_size: int = 8
-    """G, responses to each."""
-    tokens: int = 80
-    """Tokens of each response."""
     steps: int = 20
     """Steps that are timed."""
-    warmup: int = 2
-    """Steps before them."""
-    threads: int = 0
-    """Threads of torch; 0 leaves its default."""
-    out: Path = HERE
-    """Folder for the results."""
 
 
 @dataclass

@@ -63,11 +63,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
         Raises:
             ValueError: If the trainer's settings do not fit the weighting.
         """
-        if self.weighting.needs_gram:
-            raise ValueError(
-                f"weighting: {self.weighting.name!r} needs the objectives' gradients, which no callback can see: use "
-                f"MultiObjective{_kind(trainer)}"
-            )
+        self._refuse_gradients(trainer)
         if self.weighting.moves_scale and not self.weighting.scale_rewards:
             self._refuse_cancelled_scale(trainer)
         self.bind(trainer)
@@ -77,8 +73,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
             rewards_BK = calculate(*args, **kwargs)
             if trainer.model.training:  # type: ignore[union-attr]
                 self.on_rewards(rewards_BK)
-                if self.weighting.needs_gram:
-                    raise ValueError(f"weighting: {self.weighting.name!r} needs gradients, which no callback can see")
+                self._refuse_gradients(trainer)
                 if abs(self.weighting.scale - 1) > 1e-9 and not self.weighting.scale_rewards:
                     self._refuse_cancelled_scale(trainer)
                 self.set_weights(self.weighting.weights)
@@ -162,6 +157,13 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What transformers writes into trainer_state.json."""
         return {"args": {}, "attributes": {} if self.driver is None else self.driver.state_dict()}
+
+    def _refuse_gradients(self, trainer: TRLTrainer) -> None:
+        if self.weighting.needs_gram:
+            raise ValueError(
+                f"weighting: {self.weighting.name!r} needs the objectives' gradients, which no callback can see: use "
+                f"MultiObjective{_kind(trainer)}"
+            )
 
     def _refuse_cancelled_scale(self, trainer: TRLTrainer) -> None:
         changes, kind = what_cancels_scale(trainer), _kind(trainer)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from paretune.weighting import GradientAnalyzer
+from paretune.weighting.analyzer import Mode
 
 Array = NDArray[np.float64]
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
-def make_analyzer(trainer: Any, parameters: str, mode: Any) -> GradientAnalyzer:
+def make_analyzer(trainer: Any, parameters: str, mode: Mode) -> GradientAnalyzer:
     """Return the analyzer of the model of `trainer`.
 
     Raises:

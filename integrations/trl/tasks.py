@@ -12,6 +12,7 @@ import gymnasium as gym
 from datasets import Dataset
 
 from paretune.envs import Prompt, Response, ResponseEnv, Split
+from paretune.integrations.environments import response_env
 
 RewardFunction = Callable[..., list[float]]
 Completion = str | Sequence[dict[str, str]]
@@ -36,7 +37,7 @@ def prompt_dataset(env: gym.Env, split: Split = "train", limit: int | None = Non
         >>> prompt_dataset(make_env("paretune/Arithmetic-v0"), limit=4).column_names
         ['prompt', 'conversation', 'answer', 'split']
     """
-    prompts = _response_env(env).prompts(split, limit)
+    prompts = response_env(env).prompts(split, limit)
     conversations = [[dict(message) for message in prompt.messages] for prompt in prompts]
     return Dataset.from_dict(
         {
@@ -57,7 +58,7 @@ def reward_functions(env: gym.Env) -> list[RewardFunction]:
     Raises:
         ValueError: If it is no environment of prompts and responses.
     """
-    shared = _SharedScores(_response_env(env))
+    shared = _SharedScores(response_env(env))
     return [_column(shared, k, name) for k, name in enumerate(shared.env.objectives)]
 
 
@@ -109,10 +110,3 @@ def _column(shared: _SharedScores, k: int, name: str) -> RewardFunction:
 
 def _text(completion: Completion) -> str:
     return completion if isinstance(completion, str) else "".join(turn["content"] or "" for turn in completion)
-
-
-def _response_env(env: gym.Env) -> ResponseEnv:
-    inner = env.unwrapped
-    if not isinstance(inner, ResponseEnv):
-        raise ValueError(f"env: must be an environment of prompts and responses, got {type(inner).__name__}")
-    return inner

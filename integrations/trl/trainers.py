@@ -24,12 +24,11 @@ from paretune.weighting.advantages import (
     batch_normalised,
     centred,
     combined,
-    conflict,
     grpo,
     per_objective,
     rloo,
-    zero_variance_groups,
 )
+from paretune.weighting.analyzer import Mode
 
 Array = NDArray[np.float64]
 Aggregation = Literal["sum_then_normalize", "normalize_then_sum"]
@@ -64,7 +63,7 @@ class MultiObjectiveTrainer:
         weighting: Weighting,
         reference: Sequence[float] | None = None,
         gradient_parameters: str = "all",
-        gradient_mode: Literal["auto", "exact", "sketch", "backward"] = "auto",
+        gradient_mode: Mode = "auto",
         **kwargs: Any,
     ) -> None:
         """Make TRL's trainer, and check that the weighting fits.
@@ -148,11 +147,10 @@ class MultiObjectiveTrainer:
             logs["advantages"].pop()
         logs["advantages"].extend(advantages_B.tolist())
         for k, name in enumerate(self.reward_func_names):  # type: ignore[attr-defined]
-            metrics[f"advantages/{name}/std"].append(float(judged_PGK[..., k].std()))
-            metrics[f"advantages/{name}/abs_mean"].append(float(np.abs(judged_PGK[..., k]).mean()))
             logs["extra"][f"advantage_{name}"].extend(judged_PGK[..., k].ravel().tolist())
-        metrics["advantage_conflict"].append(conflict(judged_PGK, self.weighting.direction))
-        metrics["zero_variance_groups"].append(zero_variance_groups(self._rewards_PGK))
+        assert self.dynamic.driver is not None
+        for name, value in self.dynamic.driver.advantage_metrics(self._rewards_PGK, judged_PGK).items():
+            metrics[name].append(value)
         self.dynamic.log()
 
     def _clip_grad_norm(self, model: Any) -> Any:

@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from verl.trainer.ppo.core_algos import register_adv_est
@@ -25,11 +24,9 @@ from paretune.weighting.advantages import (
     Array,
     Order,
     centred,
-    conflict,
     grpo,
     per_objective,
     rloo,
-    zero_variance_groups,
 )
 
 GRPO_RULE = AdvantageRule(advantage=grpo, normalises=True)
@@ -80,10 +77,7 @@ class TrainingStep:
         for k, name in enumerate(self.driver.objectives):
             self.metrics[f"rewards/{name}/mean"] = float(rewards_PGK[..., k].mean())
             self.metrics[f"rewards/{name}/std"] = float(rewards_PGK[..., k].std())
-            self.metrics[f"advantages/{name}/std"] = float(judged_PGK[..., k].std())
-            self.metrics[f"advantages/{name}/abs_mean"] = float(np.abs(judged_PGK[..., k]).mean())
-        self.metrics["advantage_conflict"] = conflict(judged_PGK, self.driver.weighting.direction)
-        self.metrics["zero_variance_groups"] = zero_variance_groups(rewards_PGK)
+        self.metrics |= self.driver.advantage_metrics(rewards_PGK, judged_PGK)
 
 
 _current: ContextVar[TrainingStep | None] = ContextVar("paretune_verl_step", default=None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gymnasium as gym
 from datasets import Dataset
 
-from paretune.envs import ResponseEnv, Split
+from paretune.envs import Split
+from paretune.integrations.environments import response_env
 
 
 def prompt_table(env: gym.Env, split: Split = "train", limit: int | None = None) -> Dataset:
@@ -22,9 +23,7 @@ def prompt_table(env: gym.Env, split: Split = "train", limit: int | None = None)
         >>> prompt_table(make_env("paretune/Arithmetic-v0"), limit=4).column_names
         ['data_source', 'prompt', 'reward_model', 'extra_info']
     """
-    inner = env.unwrapped
-    if not isinstance(inner, ResponseEnv):
-        raise ValueError(f"env: must be an environment of prompts and responses, got {type(inner).__name__}")
+    inner = response_env(env)
     rows = [
         {
             "data_source": f"paretune/{type(inner).__name__}",

@@ -68,6 +68,16 @@ def separate_backward_passes(scores, advantages_BK, parameters):
     return (gradients_KN @ gradients_KN.T).numpy()
 
 
+def gram_of_two_ranks(gram):
+    """Return what the second rank, with micro-batch 2, gets from `gram(numbers, reduce)`; the first has 0 and 1."""
+    messages = []
+    gram([0, 1], lambda tensor: messages.append(tensor.clone()) or tensor)
+    sent = iter(messages)
+    both = gram([2], lambda tensor: tensor + next(sent))
+    assert next(sent, None) is None
+    return both
+
+
 def assert_equal_up_to_rounding(gram, expected, tolerance=1e-6):
     """Relative to the largest entry: norms of transformers' models compute in float32."""
     assert gram.dtype == np.float64
