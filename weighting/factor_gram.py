@@ -53,7 +53,8 @@ class FactorGram:
     def add(self, parameter: nn.Parameter, uses: Sequence[Weighed], complete: bool) -> None:
         """Take uses of a parameter; once they are `complete` its products are added, and before it is kept."""
         if self._sketch is not None:
-            uses = [(self._sketch(factors, parameter, self._index[parameter]), a_NK) for factors, a_NK in uses]
+            projected = self._sketch([factors for factors, _ in uses], parameter, self._index[parameter])
+            uses = [(projected, torch.cat([a_NK for _, a_NK in uses]))]
         if complete and self._reduce is None and parameter not in self._held:
             if positions_are_cheaper(uses):
                 self._total.add_products(_over_positions(uses))

@@ -55,19 +55,23 @@ class Factors:
             parameter: The parameter.
             coefficients: a (N,), in the precision of the factors.
         """
-        if self.rows is None:
-            gradient = coefficients @ self.columns
-        elif self.scattered:
+        if self.scattered:
+            assert self.rows is not None
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad.index_add_(0, self.rows, (self.columns * coefficients[:, None]).to(parameter.dtype))
             return
-        elif self.rows.shape[1] <= self.columns.shape[1]:
-            gradient = (self.rows * coefficients[:, None]).T @ self.columns
+        rows, columns = coefficients[:, None] if self.rows is None else self.rows, self.columns
+        if self.rows is not None and rows.shape[1] <= columns.shape[1]:
+            rows = rows * coefficients[:, None]
+        elif self.rows is not None:
+            columns = columns * coefficients[:, None]
+        if parameter.grad is None:
+            parameter.grad = (rows.T @ columns).view_as(parameter).to(parameter.dtype)
+        elif parameter.dtype == columns.dtype:
+            parameter.grad.view(rows.shape[1], columns.shape[1]).addmm_(rows.T, columns)
         else:
-            gradient = self.rows.T @ (self.columns * coefficients[:, None])
-        gradient = gradient.view_as(parameter).to(parameter.dtype)
-        parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            parameter.grad.add_((rows.T @ columns).view_as(parameter))
 
     def products(self, coefficients: Tensor) -> Iterator[tuple[Rows, Tensor]]:
         """Yield the K gradients (K, r, C) of r rows at a time, and which rows these are.
@@ -129,7 +133,7 @@ def kind_of(module: nn.Module) -> Kind | None:
         return _linear
     if isinstance(module, Conv1D) and forward is Conv1D.forward:
         return _conv1d
-    return _norm if type(module).__name__.endswith("RMSNorm") and _is_affine(module) else None
+    return _rms_norm_kind(module) if type(module).__name__.endswith("RMSNorm") else None
 
 
 def _linear(module: nn.Module, name: str, x: Tensor, d: Tensor) -> Factors:
@@ -161,25 +165,37 @@ def _slope(module: nn.Module, x: Tensor) -> Tensor:
     return _with_weight(module, one, x) - _with_weight(module, torch.zeros_like(one), x)
 
 
+def _scale(module: nn.Module, name: str, x: Tensor, d: Tensor) -> Factors:
+    """A norm whose output is its weight times something."""
+    assert isinstance(module.weight, Tensor)
+    return Factors(None, _flat(d * _with_weight(module, torch.ones_like(module.weight), x)))
+
+
 def _with_weight(module: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
     output: Tensor = torch.func.functional_call(module, {"weight": weight}, (x,))
     return output
 
 
 @torch.no_grad()
-def _is_affine(module: nn.Module) -> bool:
-    """Whether a norm's only parameter is a weight (C,), and component c of its output affine in component c of it."""
+def _rms_norm_kind(module: nn.Module) -> Kind | None:
+    """Return the kind of a norm with a weight (C,) alone, if component c of its output is affine in that of the weight.
+
+    This is tried on a few numbers: such norms have many classes, some of which add 1 to the weight.
+    """
     weight = getattr(module, "weight", None)
     if [name for name, _ in module.named_parameters()] != ["weight"] or weight is None or weight.ndim != 1:
-        return False
+        return None
     x = torch.linspace(-1, 2, 3 * len(weight), dtype=weight.dtype, device=weight.device).view(3, -1)
     some = torch.linspace(0.5, 2.0, len(weight), dtype=weight.dtype, device=weight.device)
     try:
         at_zero = _with_weight(module, torch.zeros_like(weight), x)
         expected = at_zero + some * _slope(module, x)
-        return torch.allclose(_with_weight(module, some, x), expected, rtol=2e-2 if weight.element_size() < 4 else 1e-4)
+        actual = _with_weight(module, some, x)
     except (TypeError, RuntimeError):  # it takes other inputs
-        return False
+        return None
+    if not torch.allclose(actual, expected, rtol=2e-2 if weight.element_size() < 4 else 1e-4):
+        return None
+    return _norm if at_zero.any() else _scale
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ Shapes: N positions, R rows and C columns of a parameter, r = width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,23 +33,26 @@ class Sketch:
         """Set the width and the seed."""
         self.width, self.seed, self.draw = width, seed, 0
 
-    def __call__(self, factors: Factors, parameter: Tensor, index: int) -> Factors:
-        """Return the factors of the projected gradient of the parameter with this index."""
-        rows, columns = factors.rows, factors.columns
-        if rows is None:
-            return factors
-        n_rows, n_columns = factors.shape(parameter)
-        if n_rows > self.width:
-            signs = self._signs(n_rows, index, 0, columns)
-            rows = signs[rows] if factors.scattered else rows @ signs
-        elif factors.scattered:
-            rows = one_hot(rows, n_rows).to(columns.dtype)
-        if n_columns > self.width:
-            columns = columns @ self._signs(n_columns, index, 1, columns)
-        return Factors(rows, columns)
+    def __call__(self, uses: Sequence[Factors], parameter: Tensor, index: int) -> Factors:
+        """Return the factors of the projected gradient of the parameter with this index: the positions of all uses."""
+        if uses[0].rows is None:
+            return Factors(None, torch.cat([use.columns for use in uses]))
+        shape = uses[0].shape(parameter)
+        left, right = (self._signs(size, index, side, uses[0].columns) for side, size in enumerate(shape))
+        rows, columns = [], []
+        for use in uses:
+            assert use.rows is not None
+            columns.append(use.columns if right is None else use.columns @ right.to(use.columns.dtype))
+            if not use.scattered:
+                rows.append(use.rows if left is None else use.rows @ left.to(use.rows.dtype))
+            else:
+                rows.append(one_hot(use.rows, shape[0]).to(use.columns.dtype) if left is None else left[use.rows])
+        return Factors(torch.cat(rows), torch.cat(columns))
 
-    def _signs(self, size: int, index: int, side: int, like: Tensor) -> Tensor:
-        """Return signs (size, r) / sqrt(r): the same for every use of a parameter, on every rank."""
+    def _signs(self, size: int, index: int, side: int, like: Tensor) -> Tensor | None:
+        """Return signs (size, r) / sqrt(r), the same on every rank; None where nothing is projected."""
+        if size <= self.width:
+            return None
         state = np.random.SeedSequence([self.seed, self.draw, index, side]).generate_state(1, np.uint64)
         generator = torch.Generator(like.device).manual_seed(int(state[0] >> 1))
         octets = torch.empty(size * self.width // 8 + 1, 1, dtype=torch.uint8, device=like.device)
