@@ -233,7 +233,7 @@ class LanguageModelPolicy(Policy):
         body, head = self._body_and_head()
         with self.computing():
             if isinstance(decisions, GroupedTokens):
-                hidden_NH = hidden_states(body, self.model.config, decisions)[decisions.mask]
+                hidden_NH = hidden_states(body, self.model.config, decisions)
             else:
                 tokens_BL, predecessor_BT = decisions.joined()
                 hidden_BLH = body(input_ids=tokens_BL[:, :-1], use_cache=False).last_hidden_state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,21 +13,43 @@ PASS_TOKENS = 64
 """What it costs at least, in tokens."""
 
 
-def pass_cost(lengths: NDArray[np.int64], max_tokens: int) -> float:
+def pass_cost(lengths: NDArray[np.int64], max_tokens: float) -> float:
     """Return what another pass over sequences of these lengths (B,) costs, in tokens."""
     return max(PASS_TOKENS, PASS_SHARE * min(max_tokens, int(lengths.sum())))
 
 
+def cheapest_runs(n: int, costs: Callable[[NDArray[np.int64], int], NDArray[np.float64]]) -> list[range]:
+    """Return the cheapest split of range(n) into runs, found by dynamic programming over where the last run starts.
+
+    Args:
+        n: How many there are, at least 1.
+        costs: From some starts and a stop, the costs of the runs start:stop; infinite for runs that are too long, but
+            finite for a run of one.
+    """
+    least = np.zeros(n + 1)  # cost of the best split of the first ones
+    start_of = np.zeros(n + 1, dtype=np.int64)
+    earliest = 0
+    for stop in range(1, n + 1):
+        starts = np.arange(earliest, stop)
+        totals = least[starts] + costs(starts, stop)
+        best = int(totals.argmin())
+        least[stop], start_of[stop] = totals[best], starts[best]
+        earliest += int(np.isfinite(totals).argmax())  # what is too long does not become shorter
+    runs = []
+    while n > 0:
+        runs.append(range(int(start_of[n]), n))
+        n = int(start_of[n])
+    return runs[::-1]
+
+
 def micro_batches(
-    rows: NDArray[np.int64], lengths: NDArray[np.int64], max_tokens: int, cost: float | None = None
+    rows: NDArray[np.int64], lengths: NDArray[np.int64], max_tokens: float, cost: float | None = None
 ) -> list[NDArray[np.int64]]:
     """Split sequences into batches of similar lengths, padded to their longest, longest first.
 
     Of all splits of the sorted sequences into batches of at most `max_tokens`, it is the one with the least
 
-        sum over batches of (sequences * longest length + cost),
-
-    found by dynamic programming over where the last batch starts.
+        sum over batches of (sequences * longest length + cost).
 
     Args:
         rows: The sequences' numbers.
@@ -41,19 +65,10 @@ def micro_batches(
         cost = pass_cost(lengths[rows], max_tokens)
     rows = rows[np.argsort(-lengths[rows], kind="stable")]
     longest = lengths[rows]  # of a batch, by its first row
-    n = len(rows)
-    least = np.zeros(n + 1)  # cost of the best split of the first rows
-    start_of = np.zeros(n + 1, dtype=np.int64)
-    earliest = 0
-    for stop in range(1, n + 1):
-        while earliest < stop - 1 and (stop - earliest) * longest[earliest] > max_tokens:
-            earliest += 1
-        starts = np.arange(earliest, stop)
-        costs = least[starts] + (stop - starts) * longest[starts] + cost
-        best = int(costs.argmin())
-        least[stop], start_of[stop] = costs[best], starts[best]
-    batches = []
-    while n > 0:
-        batches.append(rows[start_of[n] : n])
-        n = int(start_of[n])
-    return batches[::-1]
+
+    def costs(starts: NDArray[np.int64], stop: int) -> NDArray[np.float64]:
+        sizes = (stop - starts) * longest[starts]
+        fits = (sizes <= max_tokens) | (starts == stop - 1)
+        return np.where(fits, sizes + cost, np.inf)
+
+    return [rows[run] for run in cheapest_runs(len(rows), costs)]

@@ -7,7 +7,7 @@ T response tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -61,7 +61,8 @@ class Tokens:
         mask = self.mask[index]
         first = self.prompt.shape[1] - int(prompt_mask.sum(1).max())
         last = int(mask.sum(1).max())
-        return type(self)(
+        return replace(
+            self,
             prompt=self.prompt[index, first:],
             prompt_mask=prompt_mask[:, first:],
             response=self.response[index, :last],

@@ -4,13 +4,15 @@ The G responses of a group have the same prompt. Under causal attention its keys
 them, so that one forward pass over the U different prompts, and a second one over the responses alone that looks back
 on them, give what one over whole sequences would. Gradients flow through keys and values.
 
-Shapes: B responses, U different prompts, S prompt tokens, T response tokens, H hidden.
+Shapes: B responses, U different prompts, S prompt tokens, T response tokens, N = response tokens that are not padding,
+H hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,38 +22,83 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
-from paretune.agents.packing import micro_batches, pass_cost
+from paretune.agents.packing import cheapest_runs, micro_batches, pass_cost
 from paretune.agents.rollout import Tokens
 
 GAIN = 0.95
 """Share of the tokens of whole sequences that may at most be left, for sharing to be worth a second forward pass."""
 
 
+PASSES = 3
+"""How many passes a batch of groups takes: one over its prompts, and two or so over responses of similar lengths."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupedTokens(Tokens):
-    """Responses whose equal prompts are read once in each forward pass."""
+    """Responses whose equal prompts are read once in each forward pass.
+
+    Attributes:
+        group: Number of each response's prompt (B,); equal prompts have equal numbers.
+    """
+
+    group: NDArray[np.int64]
+
+    def select(self, rows: NDArray[np.int64]) -> GroupedTokens:
+        """Return the responses `rows`, without the padding columns that none of them needs."""
+        return replace(Tokens.select(self, rows), group=self.group[rows])
+
+    def prompts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return a response to each different prompt (U,), and which of these prompts each response has (B,)."""
+        _, first_U, which_B = np.unique(self.group, return_index=True, return_inverse=True)
+        return first_U, which_B
+
+    def passes(self) -> list[NDArray[np.int64]]:
+        """Return the responses that go through the model together: those of similar lengths, one-token ones nowhere."""
+        lengths = self.lengths
+        rows = np.flatnonzero(lengths > 1)
+        return micro_batches(rows, lengths, math.inf) if len(rows) else []
 
     def micro_batches(self, rows: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
-        """Split `rows` into batches of responses of similar lengths, of at most `max_tokens` tokens.
+        """Split `rows` into batches of whole groups with prompts of similar lengths, of at most `max_tokens` tokens.
 
-        Every response counts with a whole prompt: keys and values of the prompt are there for each. Among responses of
-        the same length, those to prompts of similar lengths come together.
+        Every response counts with a whole prompt: keys and values of the prompt are there for each. A group that is too
+        large for a batch is split.
         """
         rows = rows[np.argsort(-self.prompt_lengths[rows], kind="stable")]
-        cost = pass_cost(self.lengths[rows], max_tokens)
-        return micro_batches(rows, self.lengths + self.prompt.shape[1], max_tokens, cost)
+        both = self.prompt_lengths + self.lengths
+        groups = [rows[self.group[rows] == number] for number in dict.fromkeys(self.group[rows].tolist())]
+        blocks = [block for group in groups for block in micro_batches(group, both, max_tokens, cost=max_tokens)]
+        prompts = np.array([self.prompt_lengths[block[0]] for block in blocks])
+        sizes = np.cumsum([0, *map(len, blocks)])
+        responses = np.cumsum([0, *(len(block) * self.lengths[block].max() for block in blocks)])
+        cost = PASSES * pass_cost(both[rows], max_tokens)
+
+        def costs(starts: NDArray[np.int64], stop: int) -> NDArray[np.float64]:
+            tokens = (sizes[stop] - sizes[starts]) * prompts[starts] + responses[stop] - responses[starts]
+            fits = (tokens <= max_tokens) | (starts == stop - 1)
+            return np.where(fits, (stop - starts) * prompts[starts] + cost, np.inf)
+
+        return [np.concatenate(blocks[run.start : run.stop]) for run in cheapest_runs(len(blocks), costs)]
 
     @property
     def padding(self) -> tuple[int, int]:
         """Numbers of padding tokens, and of all tokens, of different prompts and of responses."""
-        _, mask_US, _ = different_prompts(self.prompt, self.prompt_mask)
-        size = mask_US.numel() + self.mask.numel()
-        return size - int(mask_US.sum()) - int(self.mask.sum()), size
+        first_U, _ = self.prompts()
+        lengths, prompts = self.lengths, self.prompt_lengths[first_U]
+        alone = int((lengths == 1).sum())
+        size = len(prompts) * int(prompts.max()) + alone
+        size += sum(len(rows) * int(lengths[rows].max()) for rows in self.passes())
+        return size - int(prompts.sum()) - int(lengths.sum()), size
 
 
 def grouped(tokens: Tokens, max_tokens: int) -> Tokens:
     """Return responses as `GroupedTokens` if that saves tokens in forward passes of at most `max_tokens`."""
-    shared = GroupedTokens(tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs)
+    _, _, which_B = different_prompts(tokens.prompt, tokens.prompt_mask)
+    if int(which_B.max()) + 1 == len(which_B):
+        return tokens
+    shared = GroupedTokens(
+        tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which_B.cpu().numpy()
+    )
     return shared if _size(shared, max_tokens) < GAIN * _size(tokens, max_tokens) else tokens
 
 
@@ -96,14 +143,30 @@ def read_prompts(body: Any, config: PreTrainedConfig, prompt: Tensor, mask: Tens
     return output.last_hidden_state, cache
 
 
-def hidden_states(body: Any, config: PreTrainedConfig, tokens: Tokens) -> Tensor:
-    """Return the hidden states (B, T, H) from which each response token is predicted, reading equal prompts once."""
-    prompt_US, mask_US, which_B = different_prompts(tokens.prompt, tokens.prompt_mask)
-    prompts_USH, cache = read_prompts(body, config, prompt_US, mask_US)
-    first_B1H = prompts_USH[which_B, -1:]
-    if tokens.response.shape[1] == 1:
-        return first_B1H
-    cache.batch_select_indices(which_B)
+def hidden_states(body: Any, config: PreTrainedConfig, tokens: GroupedTokens) -> Tensor:
+    """Return the hidden states (N, H) that response tokens are predicted from, reading equal prompts once.
+
+    Args:
+        body: The model's layers up to the last hidden state.
+        config: The model's configuration.
+        tokens: Responses, of N tokens in all.
+    """
+    first_U, which = tokens.prompts()
+    which_B = torch.as_tensor(which, device=tokens.prompt.device)
+    prompts_USH, cache = read_prompts(body, config, tokens.prompt[first_U], tokens.prompt_mask[first_U])
+    place_BT = tokens.mask.flatten().cumsum(0).view(tokens.mask.shape) - 1  # among the N
+    hidden, places = [prompts_USH[which_B, -1]], [place_BT[:, 0]]
+    for rows in tokens.passes():
+        part = tokens.select(rows)
+        hidden_BTH = _read_responses(body, part, _chosen(cache, config, which_B[rows], part.prompt.shape[1]))
+        predicted_BT = part.mask[:, 1:]
+        hidden.append(hidden_BTH[predicted_BT])
+        places.append(place_BT[rows, 1 : part.mask.shape[1]][predicted_BT])
+    return torch.cat(hidden)[torch.cat(places).argsort()]
+
+
+def _read_responses(body: Any, tokens: Tokens, cache: DynamicCache) -> Tensor:
+    """Return the last hidden states (B, T - 1, H) of responses, but for their last tokens, behind their prompts."""
     responses_BT = tokens.response[:, :-1]
     places_T = torch.arange(responses_BT.shape[1], device=responses_BT.device)
     output = body(
@@ -113,7 +176,20 @@ def hidden_states(body: Any, config: PreTrainedConfig, tokens: Tokens) -> Tensor
         past_key_values=cache,
         use_cache=True,
     )
-    return torch.cat([first_B1H, output.last_hidden_state], dim=1)
+    hidden_BTH: Tensor = output.last_hidden_state
+    return hidden_BTH
+
+
+def _chosen(cache: DynamicCache, config: PreTrainedConfig, which: Tensor, length: int) -> DynamicCache:
+    """Return a cache with the keys and values of some of the prompts, each as often as it is named.
+
+    Of the padding on the left, as much is left out as their longest, of this length, does not need.
+    """
+    chosen = DynamicCache(config=config)
+    layers: Iterable[Any] = zip(chosen.layers, cache.layers, strict=True)
+    for layer, read in layers:
+        layer.update(read.keys[which, :, -length:], read.values[which, :, -length:])
+    return chosen
 
 
 def has_plain_cache(config: PreTrainedConfig) -> bool:
@@ -131,13 +207,13 @@ def shares_prompts(body: Any, config: PreTrainedConfig, device: torch.device) ->
     prompt = torch.tensor([[0, 1], [2, 3], [2, 3]], device=device) % size
     response = torch.tensor([[4, 5], [4, 6], [7, 5]], device=device) % size
     prompt_mask = torch.tensor([[False, True], [True, True], [True, True]], device=device)
-    every = torch.ones_like(response, dtype=torch.bool)
-    tokens = Tokens(prompt, prompt_mask, response, every, torch.zeros(response.shape, device=device))
+    every, group = torch.ones_like(response, dtype=torch.bool), np.array([0, 1, 1])
+    tokens = GroupedTokens(prompt, prompt_mask, response, every, torch.zeros(response.shape, device=device), group)
     whole_BL, predecessor_BT = tokens.joined()
     try:
-        apart_BTH = hidden_states(body, config, tokens)
+        apart_NH = hidden_states(body, config, tokens)
     except TypeError:  # a model that takes no position_ids, say
         return False
     whole_BLH = body(input_ids=whole_BL, use_cache=False).last_hidden_state
-    whole_BTH = whole_BLH[torch.arange(len(response), device=device)[:, None], predecessor_BT]
-    return torch.allclose(apart_BTH, whole_BTH, rtol=1e-3, atol=1e-3 * float(whole_BTH.abs().max()))
+    whole_NH = whole_BLH[torch.arange(len(response), device=device)[:, None], predecessor_BT].flatten(0, 1)
+    return torch.allclose(apart_NH, whole_NH, rtol=1e-3, atol=1e-3 * float(whole_NH.abs().max()))

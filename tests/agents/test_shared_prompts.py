@@ -27,7 +27,10 @@ def groups(groups: int = 3, size: int = 3) -> Tokens:
 
 
 def as_grouped(tokens: Tokens) -> GroupedTokens:
-    return GroupedTokens(tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs)
+    _, _, which = different_prompts(tokens.prompt, tokens.prompt_mask)
+    return GroupedTokens(
+        tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which.numpy()
+    )
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
