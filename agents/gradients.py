@@ -14,8 +14,11 @@ from torch import Tensor
 
 from paretune.agents.policy import Decisions
 from paretune.agents.seeds import generator
+from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.updater import Analysed, Rows, Updater
 from paretune.weighting import GradientAnalyzer
+from paretune.weighting.gram_sum import widest
+from paretune.weighting.shared_rows import SharedRows
 
 Array = NDArray[np.float64]
 
@@ -62,10 +65,7 @@ class GradientComparison:
         settings = self._updater.settings
         if self.last is not None and step - self.last[0] < settings.gradient_every:
             return self.last[1], None
-        rows = np.arange(len(advantages))
-        if settings.gradient_responses is not None:
-            rng = generator(settings.seed, step, "gradient responses")
-            rows = np.sort(rng.permutation(rows)[: settings.gradient_responses])
+        rows = self._drawn(step, len(advantages))
         if self.analyzer.sketch is not None:
             self.analyzer.sketch.draw = step
         own = self._updater.processes.share(len(advantages))
@@ -73,6 +73,13 @@ class GradientComparison:
             gram_KK, analysed = self.compare(decisions, advantages[own], rows, reuse)
         self.last = step, gram_KK
         return gram_KK, analysed
+
+    def _drawn(self, step: int, number: int) -> Rows:
+        """Return the sequences that are analysed, of `number`: whole groups, whose prompts are then read once."""
+        settings = self._updater.settings
+        groups = np.arange(number).reshape(-1, settings.group_size)
+        order = generator(settings.seed, step, "gradient responses").permutation(len(groups))
+        return np.sort(groups[order].flatten()[: settings.gradient_responses])
 
     def compare(
         self, decisions: Decisions, advantages: Array, rows: Rows, reuse: bool = False
@@ -89,28 +96,39 @@ class GradientComparison:
             The matrix, and what is left over for the update, if anything.
         """
         updater, analyzer, single = self._updater, self.analyzer, advantages.shape[1] == 1
-        lengths = updater.processes.concatenated(decisions.lengths)
-        counting = list(updater.micro_batches(decisions, rows, lengths))
-        parts = counting or [_weightless(decisions)]
+        parts, counting = self._parts(decisions, advantages, rows)
         own = sum(len(part_rows) if single else int(part.mask.sum()) for part_rows, part, _ in parts)
         number = sum(updater.processes.gathered(own))
         keep = reuse and not updater.processes.any(not self._may_keep([part for _, part, _ in parts]))
         passes: list[tuple[Rows, Decisions, Tensor]] = []
         for i, (part_rows, part, weights_BT) in enumerate(parts):
             mask = part.mask.cpu().numpy()
-            with analyzer.watch(part.mask.nonzero()[:, 0] if single else None, keep=keep):
-                log_probs_BT = updater.policy.log_probs(part, updater.settings.temperature)
+            judged_BTK = advantages[part_rows, : mask.shape[1]]
+            coefficients = judged_BTK[:, 0] if single else judged_BTK[mask]
+            told, shared = _told_apart(part, coefficients)
+            with analyzer.watch(part.mask.nonzero()[:, 0] if single else None, keep=keep, shared=shared):
+                log_probs_BT = updater.policy.log_probs(told, updater.settings.temperature)
                 weighed_BT = log_probs_BT * weights_BT * updater.importance(log_probs_BT, part)
                 scores = weighed_BT.sum(1) if single else weighed_BT[part.mask]  # one for each decision
             scores = scores * number  # the analyzer takes the mean of the scores, the loss their sum
-            judged_BTK = advantages[part_rows, : mask.shape[1]]
-            coefficients = judged_BTK[:, 0] if single else judged_BTK[mask]
-            passes.append((part_rows, part, log_probs_BT.detach()))
+            passes.append((part_rows, told, log_probs_BT.detach()))
             if i < len(parts) - 1:
                 analyzer.add(scores, coefficients)
         gram_KK = analyzer.gram(scores, coefficients)
         kept = analyzer.kept
-        return gram_KK, None if kept is None else Analysed(rows, passes[: len(counting)], kept, number)
+        return gram_KK, None if kept is None else Analysed(rows, passes[:counting], kept, number)
+
+    def _parts(
+        self, decisions: Decisions, advantages: Array, rows: Rows
+    ) -> tuple[list[tuple[Rows, Decisions, Tensor]], int]:
+        """Return what goes into each forward pass, as `Updater.micro_batches` has it, and how many passes count."""
+        updater, (_, depth, objectives) = self._updater, advantages.shape
+        lengths = updater.processes.concatenated(decisions.lengths)
+        places = updater.places(rows, len(lengths))
+        if depth == 1 and len(places) and self.analyzer.mode != "backward":
+            decisions = updater.policy.arranged(decisions, updater.settings.tokens_per_batch, places, objectives)
+        parts = list(updater.micro_batches(decisions, rows, lengths))
+        return parts or [_weightless(decisions)], len(parts)
 
     def _may_keep(self, parts: Sequence[Decisions]) -> bool:
         """Whether factors of these passes suffice for the update, and are wanted.
@@ -128,6 +146,14 @@ class GradientComparison:
             and 2 * sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch
             and not any(updater.policy.recomputes(part) for part in parts)
         )
+
+
+def _told_apart(part: Decisions, advantages: Array) -> tuple[Decisions, SharedRows | None]:
+    """Return what the policy is to score so that objectives with advantages (B, K) are told apart in shared prompts."""
+    if not isinstance(part, GroupedTokens):
+        return part, None
+    told = part.told_apart(torch.as_tensor(advantages, dtype=widest(part.mask.device), device=part.mask.device))
+    return told, told.shared
 
 
 def _weightless(decisions: Decisions) -> tuple[Rows, Decisions, Tensor]:

@@ -14,7 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -136,11 +138,13 @@ class LanguageModelPolicy(Policy):
             logits = self.model(input_ids=tokens_BL[:, :-1], logits_to_keep=kept, use_cache=False).logits
         return _at(logits, predecessor_BT - first, decisions.mask)
 
-    def arranged(self, decisions: Decisions, max_tokens: int) -> Decisions:
+    def arranged(
+        self, decisions: Decisions, max_tokens: int, rows: NDArray[np.int64] | None = None, objectives: int = 1
+    ) -> Decisions:
         """Return the decisions so that equal prompts are read once in a forward pass, where that saves tokens."""
         assert isinstance(decisions, Tokens)
         allowed = self.share_prompts and not self.sharded and not self.gradient_checkpointing
-        return grouped(decisions, max_tokens) if allowed and self.reads_prompts_apart else decisions
+        return grouped(decisions, max_tokens, rows, objectives) if allowed and self.reads_prompts_apart else decisions
 
     @cached_property
     def reads_prompts_apart(self) -> bool:

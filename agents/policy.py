@@ -101,8 +101,17 @@ class Policy(ABC):
         log_probs_N, entropies_N = self._scores(decisions, temperature, True)
         return _at_mask(log_probs_N, decisions.mask), _at_mask(entropies_N, decisions.mask)
 
-    def arranged(self, decisions: Decisions, max_tokens: int) -> Decisions:
-        """Return the decisions as updates, in forward passes of at most `max_tokens`, should take them."""
+    def arranged(
+        self, decisions: Decisions, max_tokens: int, rows: NDArray[np.int64] | None = None, objectives: int = 1
+    ) -> Decisions:
+        """Return the decisions as forward passes of at most `max_tokens` should take them.
+
+        Args:
+            decisions: B sequences of decisions.
+            max_tokens: Most tokens of a pass.
+            rows: The sequences that there will be passes over; None is all.
+            objectives: How many objectives' gradients are told apart; 1 is an update.
+        """
         return decisions
 
     def recomputes(self, decisions: Decisions) -> bool:

@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicLayer
 
 from paretune.agents.packing import cheapest_runs, micro_batches, pass_cost
 from paretune.agents.rollout import Tokens
+from paretune.weighting.shared_rows import SharedRows
 
 GAIN = 0.95
 """Share of the tokens of whole sequences that may at most be left, for sharing to be worth a second forward pass."""
@@ -39,13 +40,21 @@ class GroupedTokens(Tokens):
 
     Attributes:
         group: Number of each response's prompt (B,); equal prompts have equal numbers.
+        copies: How often a prompt is read all the same: K times where gradients of K objectives are told apart.
+        shared: How they are told apart.
     """
 
     group: NDArray[np.int64]
+    copies: int = 1
+    shared: SharedRows | None = None
 
     def select(self, rows: NDArray[np.int64]) -> GroupedTokens:
         """Return the responses `rows`, without the padding columns that none of them needs."""
         return replace(Tokens.select(self, rows), group=self.group[rows])
+
+    def told_apart(self, advantages: Tensor) -> GroupedTokens:
+        """Return the responses with the advantages (B, K) that tell objectives' gradients apart in shared prompts."""
+        return replace(self, shared=SharedRows(self.prompts()[1], advantages))
 
     def prompts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return a response to each different prompt (U,), and which of these prompts each response has (B,)."""
@@ -76,7 +85,7 @@ class GroupedTokens(Tokens):
         def costs(starts: NDArray[np.int64], stop: int) -> NDArray[np.float64]:
             tokens = (sizes[stop] - sizes[starts]) * prompts[starts] + responses[stop] - responses[starts]
             fits = (tokens <= max_tokens) | (starts == stop - 1)
-            return np.where(fits, (stop - starts) * prompts[starts] + cost, np.inf)
+            return np.where(fits, self.copies * (stop - starts) * prompts[starts] + cost, np.inf)
 
         return [np.concatenate(blocks[run.start : run.stop]) for run in cheapest_runs(len(blocks), costs)]
 
@@ -86,24 +95,31 @@ class GroupedTokens(Tokens):
         first_U, _ = self.prompts()
         lengths, prompts = self.lengths, self.prompt_lengths[first_U]
         alone = int((lengths == 1).sum())
-        size = len(prompts) * int(prompts.max()) + alone
+        size = self.copies * len(prompts) * int(prompts.max()) + alone
         size += sum(len(rows) * int(lengths[rows].max()) for rows in self.passes())
-        return size - int(prompts.sum()) - int(lengths.sum()), size
+        return size - self.copies * int(prompts.sum()) - int(lengths.sum()), size
 
 
-def grouped(tokens: Tokens, max_tokens: int) -> Tokens:
-    """Return responses as `GroupedTokens` if that saves tokens in forward passes of at most `max_tokens`."""
+def grouped(tokens: Tokens, max_tokens: int, rows: NDArray[np.int64] | None = None, copies: int = 1) -> Tokens:
+    """Return responses as `GroupedTokens` if that saves tokens in forward passes over some of them.
+
+    Args:
+        tokens: The responses.
+        max_tokens: Most tokens of a forward pass.
+        rows: Those that there are forward passes over; None is all.
+        copies: How often a shared prompt is read.
+    """
     _, _, which_B = different_prompts(tokens.prompt, tokens.prompt_mask)
     if int(which_B.max()) + 1 == len(which_B):
         return tokens
     shared = GroupedTokens(
-        tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which_B.cpu().numpy()
+        tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which_B.cpu().numpy(), copies
     )
-    return shared if _size(shared, max_tokens) < GAIN * _size(tokens, max_tokens) else tokens
+    rows = np.arange(len(tokens.mask)) if rows is None else rows
+    return shared if _size(shared, rows, max_tokens) < GAIN * _size(tokens, rows, max_tokens) else tokens
 
 
-def _size(tokens: Tokens, max_tokens: int) -> int:
-    rows = np.arange(len(tokens.mask))
+def _size(tokens: Tokens, rows: NDArray[np.int64], max_tokens: int) -> int:
     return sum(tokens.select(part).padding[1] for part in tokens.micro_batches(rows, max_tokens))
 
 
@@ -152,16 +168,31 @@ def hidden_states(body: Any, config: PreTrainedConfig, tokens: GroupedTokens) ->
         tokens: Responses, of N tokens in all.
     """
     first_U, which = tokens.prompts()
-    which_B = torch.as_tensor(which, device=tokens.prompt.device)
-    prompts_USH, cache = read_prompts(body, config, tokens.prompt[first_U], tokens.prompt_mask[first_U])
+    which_B, shared = torch.as_tensor(which, device=tokens.prompt.device), tokens.shared
+    prompt_US, mask_US = tokens.prompt[first_U], tokens.prompt_mask[first_U]
+    if shared is not None:
+        prompt_US, mask_US, shared.rows = shared.spread(prompt_US), shared.spread(mask_US), shared.copies
+
+    def of(prompts: Tensor, rows: Tensor) -> Tensor:
+        """Return what was read of the prompts of these responses."""
+        return prompts[which_B[rows]] if shared is None else shared.collect(prompts, rows)
+
+    prompts_USH, cache = read_prompts(body, config, prompt_US, mask_US)
     place_BT = tokens.mask.flatten().cumsum(0).view(tokens.mask.shape) - 1  # among the N
-    hidden, places = [prompts_USH[which_B, -1]], [place_BT[:, 0]]
+    hidden, places = [of(prompts_USH[:, -1], torch.arange(len(which), device=which_B.device))], [place_BT[:, 0]]
     for rows in tokens.passes():
-        part = tokens.select(rows)
-        hidden_BTH = _read_responses(body, part, _chosen(cache, config, which_B[rows], part.prompt.shape[1]))
+        part, numbers = tokens.select(rows), torch.as_tensor(rows, device=which_B.device)
+        if shared is not None:
+            shared.rows = numbers
+        before = DynamicCache(config=config)
+        layers: Iterable[Any] = zip(before.layers, cache.layers, strict=True)
+        for layer, read in layers:  # without the padding that is on the left of all these prompts
+            keys_values = (read.keys, read.values)
+            layer.update(*(of(x[:, :, -part.prompt.shape[1] :], numbers) for x in keys_values))
+        hidden_BTH = _read_responses(body, part, before)
         predicted_BT = part.mask[:, 1:]
         hidden.append(hidden_BTH[predicted_BT])
-        places.append(place_BT[rows, 1 : part.mask.shape[1]][predicted_BT])
+        places.append(place_BT[numbers, 1 : part.mask.shape[1]][predicted_BT])
     return torch.cat(hidden)[torch.cat(places).argsort()]
 
 
@@ -178,18 +209,6 @@ def _read_responses(body: Any, tokens: Tokens, cache: DynamicCache) -> Tensor:
     )
     hidden_BTH: Tensor = output.last_hidden_state
     return hidden_BTH
-
-
-def _chosen(cache: DynamicCache, config: PreTrainedConfig, which: Tensor, length: int) -> DynamicCache:
-    """Return a cache with the keys and values of some of the prompts, each as often as it is named.
-
-    Of the padding on the left, as much is left out as their longest, of this length, does not need.
-    """
-    chosen = DynamicCache(config=config)
-    layers: Iterable[Any] = zip(chosen.layers, cache.layers, strict=True)
-    for layer, read in layers:
-        layer.update(read.keys[which, :, -length:], read.values[which, :, -length:])
-    return chosen
 
 
 def has_plain_cache(config: PreTrainedConfig) -> bool:

@@ -21,6 +21,7 @@ from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
 from paretune.agents.sharding import whole
+from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.update_statistics import Sums, UpdateStatistics
 from paretune.weighting.kept_pass import KeptPass
 
@@ -150,10 +151,8 @@ class Updater:
         """Make the gradient of this process's share of the loss over the sequences `rows`, and return its sums."""
         self.optimizer.zero_grad(set_to_none=True)
         sums, rest = Sums(), rows
-        if analysed is not None:
-            assert self.linear
+        if analysed is not None and self._backward_again(analysed, advantages_BT, rows, lengths, sums):
             rest = np.setdiff1d(rows, analysed.rows)
-            self._backward_again(analysed, advantages_BT, rows, lengths, sums)
         for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, of=rows):
             reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
             log_probs, entropies = self._log_probs(part)
@@ -177,22 +176,31 @@ class Updater:
 
     def _backward_again(
         self, analysed: Analysed, advantages_BT: Tensor, rows: Rows, lengths: NDArray[np.int64], sums: Sums
-    ) -> None:
+    ) -> bool:
         """Make the gradient of the analysed sequences' loss, as a part of that of `rows`, from the passes made before.
 
         At a ratio of 1 it is that of -sum of advantage * weight * log-probability.
+
+        Returns:
+            Whether that was possible: in shared prompts only what combines the objectives' advantages is known.
         """
-        coefficients = []
-        for part_rows, part, log_probs in analysed.passes:
-            advantages = advantages_BT[part_rows, : log_probs.shape[1]]
-            weights_BT = self._weights(part, rows, lengths)
-            sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
-            coefficients.append(advantages[:, 0] if advantages.shape[1] == 1 else advantages[part.mask])
-            sums.add_pass(log_probs, part)
-        if coefficients:
-            share = self._loss_share(analysed.rows, rows, lengths)
-            analysed.kept.backward(-share / analysed.factor * torch.cat(coefficients))
+        assert self.linear
+        given = [
+            (part, advantages_BT[part_rows, : log_probs.shape[1]], log_probs)
+            for part_rows, part, log_probs in analysed.passes
+        ]
+        coefficients = [_coefficients(part, advantages) for part, advantages, _ in given]
+        known = [each for each in coefficients if each is not None]
+        if possible := len(known) == len(coefficients):
+            for part, advantages, log_probs in given:
+                weights_BT = self._weights(part, rows, lengths)
+                sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
+                sums.add_pass(log_probs, part)
+            if known:
+                share = self._loss_share(analysed.rows, rows, lengths)
+                analysed.kept.backward(-share / analysed.factor * torch.cat(known))
         analysed.kept.forget()
+        return possible
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
@@ -239,11 +247,14 @@ class Updater:
         Yields:
             Places in `decisions`, the decisions there, and their weights.
         """
-        own = self.processes.share(len(lengths))
-        places = rows[(rows >= own.start) & (rows < own.stop)] - own.start
-        for part_rows, counts in self._passes(decisions, places):
+        for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths))):
             part = decisions.select(part_rows)
             yield part_rows, part, self._weights(part, rows if of is None else of, lengths) * counts
+
+    def places(self, rows: Rows, number: int) -> Rows:
+        """Return where those of the sequences `rows` that this process has, of `number` in all, are in its share."""
+        own = self.processes.share(number)
+        return rows[(rows >= own.start) & (rows < own.stop)] - own.start
 
     def _passes(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, bool]]:
         """Yield the sequences of each forward pass, and whether they count.
@@ -278,3 +289,10 @@ class Updater:
     @torch.no_grad()
     def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
         return policy.log_probs(decisions, self.settings.temperature)
+
+
+def _coefficients(part: Decisions, advantages: Tensor) -> Tensor | None:
+    """Return the coefficients of a part's scores in an update with advantages (B, 1) or (B, T), or None if unknown."""
+    of_scores = advantages[:, 0] if advantages.shape[1] == 1 else advantages[part.mask]
+    shared = part.shared if isinstance(part, GroupedTokens) else None
+    return of_scores if shared is None else shared.coefficients(of_scores)

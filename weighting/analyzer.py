@@ -22,6 +22,7 @@ from paretune.weighting.inputs import require
 from paretune.weighting.kept_pass import KeptPass
 from paretune.weighting.layers import choose_parameters
 from paretune.weighting.one_backward import OneBackward, unknown_kinds
+from paretune.weighting.shared_rows import SharedRows
 from paretune.weighting.sketch import Sketch
 
 Mode = Literal["auto", "exact", "sketch", "backward"]
@@ -118,7 +119,9 @@ class GradientAnalyzer:
         """
         return self._passes.kept
 
-    def watch(self, responses: Tensor | None = None, *, keep: bool = False) -> AbstractContextManager[None]:
+    def watch(
+        self, responses: Tensor | None = None, *, keep: bool = False, shared: SharedRows | None = None
+    ) -> AbstractContextManager[None]:
         """Look on while the scores for the next `add` or `gram` are computed, in one forward pass.
 
         (In mode "backward" there may be several.) What is computed here is of no use for a backward pass of another
@@ -130,13 +133,16 @@ class GradientAnalyzer:
                 response tokens only.
             keep: Keep the factors of the parameters' gradients, which take as much memory as the modules' inputs and
                 output gradients, in `kept`; all micro-batches of a matrix alike.
+            shared: The rows that responses share, with the advantages of the next `add` or `gram`, where the model is
+                called several times: with the copies of these rows, and with responses that look back on them.
 
         Raises:
-            ValueError: If `keep` is asked for in mode "backward".
+            ValueError: If `keep` or `shared` is asked for in mode "backward".
         """
         require("keep", keep, not (keep and self.mode == "backward"), 'False in mode="backward"')
+        require("shared", shared, shared is None or self.mode != "backward", 'None in mode="backward"')
         self._watched = True
-        return self._passes.watch(responses, keep)
+        return self._passes.watch(responses, keep, shared)
 
     def add(self, scores: Tensor, advantages: Any) -> None:
         """Take a micro-batch; the arguments are those of `gram`, which takes the last one."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from paretune.weighting.gram_sum import CHUNK, GramSum, Reduce
 from paretune.weighting.layers import find_layers
+from paretune.weighting.shared_rows import SharedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,8 @@ class CutBackward:
         self._parts: list[tuple[Tensor, Tensor]] = []  # scores and advantages
 
     @contextmanager
-    def watch(self, responses: Tensor | None, keep: bool) -> Iterator[None]:
-        """Cut the graph between the layers; gradients of another kind would end at the cuts. Nothing can be kept."""
+    def watch(self, responses: Tensor | None, keep: bool, shared: SharedRows | None) -> Iterator[None]:
+        """Cut the graph between the layers; gradients of another kind would end at the cuts. Nothing is kept or shared."""
         if not self._parts:
             self._cuts = {}
         layers = dict.fromkeys(self._layers)  # a layer may occur twice

@@ -27,6 +27,7 @@ from paretune.weighting.factor_gram import FactorGram
 from paretune.weighting.factors import kind_of
 from paretune.weighting.gram_sum import Reduce
 from paretune.weighting.kept_pass import KeptPass
+from paretune.weighting.shared_rows import SharedRows
 from paretune.weighting.sketch import Sketch
 from paretune.weighting.taps import Tap, Use, uses_of
 
@@ -91,13 +92,15 @@ class OneBackward:
         self._total: FactorGram | None = None
         self._advantages: list[Tensor] = []  # of the micro-batches
         self._others: Tensor | None = None  # (B,), while rows are checked: True at responses whose scores are left out
-        self._numbers: dict[int, Tensor] = {}  # what `_scores_at_positions` returned, by the number of positions
+        self._numbers: dict[tuple[int, int], Tensor] = {}  # what `_scores_at_positions` returned
         self._checked = False
 
     @contextmanager
-    def watch(self, responses: Tensor | None, keep: bool) -> Iterator[None]:
+    def watch(self, responses: Tensor | None, keep: bool, shared: SharedRows | None) -> Iterator[None]:
         """Tap the modules during one forward pass; for the arguments, see `GradientAnalyzer.watch`."""
-        self._responses, self._n_rows, self._seen, self._keep = responses, 1, Counter[nn.Module](), keep
+        self._responses, self._shared, self._keep = responses, shared, keep
+        self._n_rows = 1 if responses is None else int(responses.max()) + 1  # where parts of the module are called
+        self._seen = Counter[nn.Module]()
         self._anchor = torch.zeros((), requires_grad=True)
         with self._tapped():
             yield
@@ -115,7 +118,7 @@ class OneBackward:
             self._total = FactorGram(self._index, self._reduce, self._sketch)
         assert (self.kept is not None) == self._keep
         self._n_before = sum(len(before) for before in self._advantages)
-        self._advantages.append(advantages)
+        self._advantages.append(advantages if self._shared is None else self._shared.extended(advantages))
         self._left = Counter(parameter for use in uses for parameter in use.parameters.values())
         self._last, self._numbers = last, {}
         with self._tapped():  # layers may compute their activations once more, and must do the same
@@ -169,6 +172,8 @@ class OneBackward:
         if self._responses is not None and positions.ndim == 1:
             responses = self._responses[self._seen[module] :][: len(x)]
             self._seen[module] += len(x)
+        elif self._shared is not None:
+            responses = self._shared.rows
         elif len(x) == 1 < self._n_rows:  # a row that all responses share, such as that of the positions
             x, output = (tensor.expand(self._n_rows, *tensor.shape[1:]) for tensor in (x, output))
         use = Use(module, self._holders[module], len(x), responses, self._take)
@@ -190,7 +195,8 @@ class OneBackward:
     def _check_rows(self, scores: Tensor) -> None:
         """Check that the scores of half of the responses lead to their own rows only."""
         half = (torch.arange(len(scores), device=scores.device) % 2).to(scores.dtype)
-        self._others = half == 0
+        self._others = half.new_zeros(len(self._advantages[-1]), dtype=torch.bool)
+        self._others[: len(scores)] = half == 0
         try:
             self._go_back(scores, half, retain_graph=True)
         finally:
@@ -223,10 +229,9 @@ class OneBackward:
 
     def _scores_at_positions(self, use: Use, d: Tensor) -> Tensor:
         """Return the number of the score that each position (N,) of an output gradient belongs to."""
-        if use.responses is not None:
-            return use.responses
         n_positions = d[..., 0].numel()
-        if n_positions not in self._numbers:
-            numbers_B = torch.arange(len(d), device=d.device)
-            self._numbers[n_positions] = numbers_B.repeat_interleave(n_positions // len(d))
-        return self._numbers[n_positions]
+        key = (id(use.responses), n_positions)
+        if key not in self._numbers:
+            numbers = torch.arange(len(d), device=d.device) if use.responses is None else use.responses
+            self._numbers[key] = numbers.repeat_interleave(n_positions // len(numbers))
+        return self._numbers[key]

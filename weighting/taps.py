@@ -33,7 +33,7 @@ class Use:
         module: The module.
         parameters: Its own chosen parameters, by their names in it.
         rows: Rows of its input.
-        responses: The response that each of them belongs to; None if row b is all of response b.
+        responses: The score that each of them belongs to; None if row b is all of response b.
         take: Called with this object, the input and the output gradient.
     """
 
