@@ -76,7 +76,7 @@ class GroupedTokens(Tokens):
         rows = rows[np.argsort(-self.prompt_lengths[rows], kind="stable")]
         both = self.prompt_lengths + self.lengths
         groups = [rows[self.group[rows] == number] for number in dict.fromkeys(self.group[rows].tolist())]
-        blocks = [block for group in groups for block in micro_batches(group, both, max_tokens, cost=max_tokens)]
+        blocks = [block for group in groups for block in _blocks(group, both, max_tokens)]
         prompts = np.array([self.prompt_lengths[block[0]] for block in blocks])
         sizes = np.cumsum([0, *map(len, blocks)])
         responses = np.cumsum([0, *(len(block) * self.lengths[block].max() for block in blocks)])
@@ -116,11 +116,20 @@ def grouped(tokens: Tokens, max_tokens: int, rows: NDArray[np.int64] | None = No
         tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which_B.cpu().numpy(), copies
     )
     rows = np.arange(len(tokens.mask)) if rows is None else rows
-    return shared if _size(shared, rows, max_tokens) < GAIN * _size(tokens, rows, max_tokens) else tokens
+    allowed = GAIN * (tokens.prompt_lengths[rows] + tokens.lengths[rows]).sum()
+    size = _size(shared, rows, max_tokens)
+    return shared if size < allowed or size < GAIN * _size(tokens, rows, max_tokens) else tokens
 
 
 def _size(tokens: Tokens, rows: NDArray[np.int64], max_tokens: int) -> int:
     return sum(tokens.select(part).padding[1] for part in tokens.micro_batches(rows, max_tokens))
+
+
+def _blocks(group: NDArray[np.int64], lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
+    """Split a group only if it is too large for a batch."""
+    if len(group) * lengths[group].max() <= max_tokens:
+        return [group]
+    return micro_batches(group, lengths, max_tokens, cost=max_tokens)
 
 
 def different_prompts(prompt: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

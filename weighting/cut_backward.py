@@ -77,7 +77,7 @@ class CutBackward:
 
     @contextmanager
     def watch(self, responses: Tensor | None, keep: bool, shared: SharedRows | None) -> Iterator[None]:
-        """Cut the graph between the layers; gradients of another kind would end at the cuts. Nothing is kept or shared."""
+        """Cut the graph between the layers, where gradients of another kind would end. Nothing is kept or shared."""
         if not self._parts:
             self._cuts = {}
         layers = dict.fromkeys(self._layers)  # a layer may occur twice

@@ -41,10 +41,10 @@ class KeptPass:
             order: The parameters, in the order that all ranks keep to.
             advantages: (B, K).
         """
+        weights = _AtPositions(advantages)
         for parameter in order:
             if parameter in self._uses:
-                uses = self._uses[parameter]
-                weighed = [(factors, advantages[scores].to(factors.columns.dtype)) for factors, scores in uses]
+                weighed = [(factors, weights(factors, scores)) for factors, scores in self._uses[parameter]]
                 total.add(parameter, weighed, complete=True)
         return total.matrix()
 
@@ -59,7 +59,21 @@ class KeptPass:
         Args:
             coefficients: One for each score (B,), of all micro-batches in their order.
         """
+        weights = _AtPositions(coefficients)
         while self._uses:
             parameter, uses = self._uses.popitem()
             for factors, scores in uses:
-                factors.add_gradient(parameter, coefficients[scores].to(factors.columns.dtype))
+                factors.add_gradient(parameter, weights(factors, scores))
+
+
+class _AtPositions:
+    """What scores weigh (B, ...) at positions (N, ...), looked up once for all modules that have the same ones."""
+
+    def __init__(self, weights: Tensor) -> None:
+        self._weights = weights
+        self._known: dict[Tensor, Tensor] = {}
+
+    def __call__(self, factors: Factors, scores: Tensor) -> Tensor:
+        if scores not in self._known:
+            self._known[scores] = self._weights[scores]
+        return self._known[scores].to(factors.columns.dtype)

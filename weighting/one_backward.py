@@ -92,7 +92,7 @@ class OneBackward:
         self._total: FactorGram | None = None
         self._advantages: list[Tensor] = []  # of the micro-batches
         self._others: Tensor | None = None  # (B,), while rows are checked: True at responses whose scores are left out
-        self._numbers: dict[tuple[int, int], Tensor] = {}  # what `_scores_at_positions` returned
+        self._numbers: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # what `_scores_at_positions` returned
         self._checked = False
 
     @contextmanager
@@ -207,7 +207,7 @@ class OneBackward:
         torch.autograd.grad(scores, self._anchor, coefficients, retain_graph=retain_graph, allow_unused=True)
 
     def _take(self, use: Use, x: Tensor, d: Tensor) -> None:
-        scores_N = self._scores_at_positions(use, d)
+        scores_N, numbers_N = self._scores_at_positions(use, d)
         if self._others is not None:
             if (d.flatten(0, -2)[self._others[scores_N]].abs() > 0).any():
                 raise ValueError(
@@ -221,17 +221,21 @@ class OneBackward:
             factors = kind(use.module, name, x, d)
             self._left[parameter] -= 1
             if self.kept is not None:
-                self.kept.add(parameter, factors, scores_N + self._n_before)
+                self.kept.add(parameter, factors, numbers_N)
             else:
                 complete = self._last and self._left[parameter] == 0
                 coefficients_NK = self._advantages[-1][scores_N].to(d.dtype)
                 self._total.add(parameter, [(factors, coefficients_NK)], complete)
 
-    def _scores_at_positions(self, use: Use, d: Tensor) -> Tensor:
-        """Return the number of the score that each position (N,) of an output gradient belongs to."""
+    def _scores_at_positions(self, use: Use, d: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the score that each position (N,) of an output gradient belongs to.
+
+        Its number is counted in this micro-batch, and from the first one on. Modules alike get the same tensors.
+        """
         n_positions = d[..., 0].numel()
         key = (id(use.responses), n_positions)
         if key not in self._numbers:
-            numbers = torch.arange(len(d), device=d.device) if use.responses is None else use.responses
-            self._numbers[key] = numbers.repeat_interleave(n_positions // len(numbers))
+            rows = torch.arange(len(d), device=d.device) if use.responses is None else use.responses
+            scores_N = rows.repeat_interleave(n_positions // len(rows))
+            self._numbers[key] = scores_N, scores_N + self._n_before
         return self._numbers[key]

@@ -32,6 +32,8 @@ class Sketch:
     def __init__(self, width: int, seed: int) -> None:
         """Set the width and the seed."""
         self.width, self.seed, self.draw = width, seed, 0
+        bits = (torch.arange(256)[:, None] >> torch.arange(8)) & 1
+        self._signs_of_octets = (2 * bits - 1) / width**0.5
 
     def __call__(self, uses: Sequence[Factors], parameter: Tensor, index: int) -> Factors:
         """Return the factors of the projected gradient of the parameter with this index: the positions of all uses."""
@@ -55,8 +57,7 @@ class Sketch:
             return None
         state = np.random.SeedSequence([self.seed, self.draw, index, side]).generate_state(1, np.uint64)
         generator = torch.Generator(like.device).manual_seed(int(state[0] >> 1))
-        octets = torch.empty(size * self.width // 8 + 1, 1, dtype=torch.uint8, device=like.device)
+        octets = torch.empty(size * self.width // 8 + 1, dtype=torch.uint8, device=like.device)
         octets.random_(0, 256, generator=generator)  # eight signs for one random number
-        bits = octets.bitwise_right_shift(torch.arange(8, dtype=torch.uint8, device=like.device)).bitwise_and_(1)
-        signs = bits.flatten()[: size * self.width].view(size, self.width).to(like.dtype)
-        return signs.sub_(0.5).mul_(2 / self.width**0.5)
+        self._signs_of_octets = self._signs_of_octets.to(like)
+        return self._signs_of_octets[octets.int()].flatten()[: size * self.width].view(size, self.width)

@@ -1,4 +1,4 @@
-"""Gradients compared on prompts that are read once for their group: the same matrix and update as from whole sequences."""
+"""Gradients compared on prompts that are read once for their group: those of whole sequences."""
 
 from __future__ import annotations
 
