@@ -130,7 +130,8 @@ class AgentSettings:
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
     gradient_responses: int | None = 32
-    """Responses, drawn at random, whose gradients are compared; None takes all of the step. Where they fit into
+    """Responses whose gradients are compared; None takes all of the step. They are whole groups of prompts drawn at
+    random, the last one cut where the number asks for it: a prompt is read once for its group. Where they fit into
     tokens_per_batch, and there is one update a step without KL and entropy term, the update makes no further passes for
     them. Where they do not fit, one gradient per objective is kept (sketch: small projections; backward: all forward
     passes)."""

@@ -19,7 +19,7 @@ def page(record: dict[str, Any]) -> str:
         "",
         f"Arithmetic, GRPO, {settings['prompts_per_step']} prompts x {settings['group_size']} responses of at most "
         f"{settings['max_tokens']} tokens (an eighth of the prompts for larger models), gradients of "
-        f"{settings['gradient_share']:.0%} of the responses, whole groups first, sketches of width {settings['width']}; "
+        f"{settings['gradient_share']:.0%} of the responses (whole groups), sketches of width {settings['width']}; "
         f"medians of {settings['repeats']} steps that take turns, ratios to the fixed-weight step of the same turn. A "
         f"step includes sampling. Goals at K = {GOAL_OBJECTIVES}: exact at most {GOALS['exact']}, "
         f"sketch at most {GOALS['sketch']}.",
