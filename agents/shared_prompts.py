@@ -71,14 +71,15 @@ class GroupedTokens(Tokens):
         """Split `rows` into batches of whole groups with prompts of similar lengths, of at most `max_tokens` tokens.
 
         Every response counts with a whole prompt: keys and values of the prompt are there for each. A group that is too
-        large for a batch is split.
+        large for a batch is split. Of all such splits it is the one with the fewest tokens of prompts, what further
+        passes cost included.
         """
         rows = rows[np.argsort(-self.prompt_lengths[rows], kind="stable")]
         both = self.prompt_lengths + self.lengths
         groups = [rows[self.group[rows] == number] for number in dict.fromkeys(self.group[rows].tolist())]
         blocks = [block for group in groups for block in _blocks(group, both, max_tokens)]
         prompts = np.array([self.prompt_lengths[block[0]] for block in blocks])
-        sizes = np.cumsum([0, *map(len, blocks)])
+        sizes = np.cumsum([0, *(max(len(block), self.copies) for block in blocks)])
         responses = np.cumsum([0, *(len(block) * self.lengths[block].max() for block in blocks)])
         cost = PASSES * pass_cost(both[rows], max_tokens)
 

@@ -144,3 +144,36 @@ def test_training_gives_the_same_metrics_from_fewer_tokens() -> None:
     assert shared["read"] < 0.8 * whole["read"]
     for name in ("loss", "kl", "grad_norm", "log_prob_gap"):
         assert shared[name] == pytest.approx(whole[name], rel=1e-3, abs=1e-5), name
+
+
+def mixed(groups: int = 24, size: int = 8) -> GroupedTokens:
+    """Groups with prompts of about 10 and about 100 tokens, and responses of 1 to 200."""
+    rng = torch.Generator().manual_seed(1)
+    short = torch.rand(groups, 1, generator=rng) < 0.5
+    lengths = torch.where(short, *(torch.randint(low, low + 6, (groups, 1), generator=rng) for low in (8, 98)))
+    prompt_mask = torch.arange(110).flip(0) < lengths.repeat_interleave(size, 0)
+    mask = torch.arange(200) < torch.randint(1, 201, (groups * size, 1), generator=rng)
+    prompt = torch.randint(1, 9, (groups, 110), generator=rng).repeat_interleave(size, 0) * prompt_mask
+    return as_grouped(Tokens(prompt, prompt_mask, mask.long(), mask, torch.zeros(mask.shape)))
+
+
+@pytest.mark.parametrize("budget", [8192, 32_768])
+def test_prompts_are_read_once_and_padding_is_less_than_a_tenth(budget: int) -> None:
+    tokens = mixed()
+    parts = [tokens.select(rows) for rows in tokens.micro_batches(np.arange(len(tokens.mask)), budget)]
+    assert sum(len(part.prompts()[0]) for part in parts) == 24
+    padding, size = np.sum([part.padding for part in parts], axis=0)
+    assert padding < 0.1 * size
+    assert size - padding == tokens.prompt_lengths[::8].sum() + tokens.lengths.sum()
+    for part in parts:
+        longest = [part.lengths[part.prompts()[1] == prompt].max() for prompt in range(len(part.prompts()[0]))]
+        assert part.prompt.shape[1] * len(part.mask) + 8 * sum(longest) <= budget
+
+
+def test_a_group_that_is_too_large_is_split() -> None:
+    tokens = mixed(1)
+    parts = [tokens.select(rows) for rows in tokens.micro_batches(np.arange(8), 500)]
+    assert len(parts) > 1 and sum(len(part.mask) for part in parts) == 8
+    for part in parts:
+        rows, prompt = part.prompt.shape
+        assert rows == 1 or rows * prompt + part.lengths.sum() <= 500
