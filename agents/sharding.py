@@ -118,7 +118,8 @@ def sharding_wanted(sharding: Sharding, processes: Processes) -> bool:
     if _is_set("ACCELERATE_USE_DEEPSPEED"):
         raise ValueError(
             "sharding: must be torch's FSDP2, which shards what DeepSpeed's ZeRO-3 does, but accelerate was asked for "
-            "DeepSpeed; launch with --use_fsdp --fsdp_version 2"
+            "DeepSpeed; launch with --use_fsdp --fsdp_version 2, or let TRL's trainers train under our weightings "
+            "(docs/from_trl.md)"
         )
     if sharding == "auto" and _is_set("ACCELERATE_USE_FSDP"):
         if os.environ.get("FSDP_VERSION", "1") != "2":

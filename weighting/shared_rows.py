@@ -95,7 +95,8 @@ class _Collect(torch.autograd.Function):
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None, None, None]:
         """Return the gradients of the copies."""
         which_M, advantages_MK = ctx.saved_tensors
-        m, k = advantages_MK.shape
-        shares_MKU = d.new_zeros(m, k, ctx.number)
-        shares_MKU[torch.arange(m, device=d.device), :, which_M] = advantages_MK.to(d.dtype)
-        return (shares_MKU.flatten(1).T @ d.flatten(1)).view(-1, *d.shape[1:]), None, None, None
+        (m, k), single = advantages_MK.shape, torch.promote_types(d.dtype, torch.float32)
+        shares_MKU = d.new_zeros(m, k, ctx.number, dtype=single)
+        shares_MKU[torch.arange(m, device=d.device), :, which_M] = advantages_MK.to(single)
+        copies = shares_MKU.flatten(1).T @ d.flatten(1).to(single)
+        return copies.view(-1, *d.shape[1:]).to(d.dtype), None, None, None

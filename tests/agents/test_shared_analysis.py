@@ -95,3 +95,18 @@ def test_whole_groups_are_analysed():
     for rows in drawn:
         assert len(rows) == 10 and sorted(np.bincount(rows // 4, minlength=5)) == [0, 0, 2, 4, 4]
     assert len({tuple(rows) for rows in drawn}) > 1
+
+
+def test_in_bfloat16_the_matrix_is_as_near_to_float32_as_that_of_whole_sequences():
+    matrices = {}
+    for share in (True, False):
+        for precision in (torch.float32, torch.bfloat16):
+            policy = random_policy(precision=precision)
+            policy.share_prompts = share
+            made = Updater(policy, AgentSettings(lr=1.0, gradient_mode="exact"), 0.0, "token", 8)
+            gram, left = analysed(made, long_prompts())
+            assert isinstance(left.passes[0][1], GroupedTokens) == share
+            matrices[share, precision] = gram
+    for share in (True, False):
+        error = np.abs(matrices[share, torch.bfloat16] - matrices[share, torch.float32]).max()
+        assert 0 < error < 0.03 * np.abs(matrices[share, torch.float32]).max()
