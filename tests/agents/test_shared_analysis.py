@@ -107,6 +107,7 @@ def test_in_bfloat16_the_matrix_is_as_near_to_float32_as_that_of_whole_sequences
             gram, left = analysed(made, long_prompts())
             assert isinstance(left.passes[0][1], GroupedTokens) == share
             matrices[share, precision] = gram
-    for share in (True, False):
-        error = np.abs(matrices[share, torch.bfloat16] - matrices[share, torch.float32]).max()
-        assert 0 < error < 0.03 * np.abs(matrices[share, torch.float32]).max()
+    errors = {
+        share: np.abs(matrices[share, torch.bfloat16] - matrices[share, torch.float32]).max() for share in (True, False)
+    }
+    assert 0 < errors[True] < 2 * errors[False] < 0.2 * np.abs(matrices[True, torch.float32]).max(), errors
