@@ -63,7 +63,8 @@ def draw(probs_BV: Tensor, uniform_B: Tensor) -> Tensor:
     rows = torch.arange(len(probs_BV))
     before_B = (sums_BN.cumsum(-1) - sums_BN)[rows, block_B]
     inside_BW = probs_BNW[rows, block_B].double()
-    return block_B * BLOCK + _passed(inside_BW, target_B - before_B)
+    drawn_B = block_B * BLOCK + _passed(inside_BW, target_B - before_B)
+    return drawn_B.clamp(max=probs_BV.shape[1] - 1)
 
 
 def _passed(parts_BN: Tensor, target_B: Tensor) -> Tensor:
@@ -72,7 +73,8 @@ def _passed(parts_BN: Tensor, target_B: Tensor) -> Tensor:
     total_B1 = cumulated_BN[:, -1:]
     below_B1 = total_B1.nextafter(torch.zeros_like(total_B1))
     target_B1 = target_B[:, None].clamp(min=0).minimum(below_B1)
-    return torch.searchsorted(cumulated_BN, target_B1, right=True)[:, 0]
+    place_B = torch.searchsorted(cumulated_BN, target_B1, right=True)[:, 0]
+    return place_B.clamp(max=parts_BN.shape[1] - 1)  # where they are not numbers
 
 
 def use_cpu_sampler(worker: Any) -> None:

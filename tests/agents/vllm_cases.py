@@ -139,6 +139,7 @@ def test_tokens_are_drawn_where_the_cumulated_probabilities_pass_a_share():
         assert (probs[drawn] > 0).all()
         expected = torch.searchsorted(cumulated, share[1:-1] * cumulated[-1], right=True)
         assert torch.equal(drawn[1:-1], expected)
+        assert draw(torch.full((1, size), torch.nan), share[:1]) < size
 
 
 def test_a_prompt_is_read_once_for_all_responses_to_it(policy):
