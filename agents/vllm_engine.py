@@ -24,11 +24,12 @@ from paretune.agents.language_model import LanguageModelPolicy
 from paretune.agents.loading import precision_name
 from paretune.agents.plain_weights import plain_weights
 from paretune.agents.processes import Processes
+from paretune.agents.shared_prompts import has_plain_cache
 from paretune.agents.vllm_kernels import register_cpu_kernels
 from paretune.agents.vllm_sampler import Drawn, Manner, Request
 
 CPU_BLOCK = 32
-"""Tokens in a block of vLLM's cache on a CPU, whose attention reads whole blocks."""
+"""Tokens in a block of vLLM's cache on a CPU, whose attention reads whole blocks; it takes no smaller ones."""
 
 CPU_CACHE = 2**31
 """Bytes of vLLM's cache on a CPU, at most; more only where a single response needs more."""
@@ -125,8 +126,8 @@ class VllmEngine:
         digest = hashlib.sha256()
         for path in sorted(folder.iterdir()):
             digest.update(path.name.encode() + path.read_bytes())
-        parts = (digest.hexdigest(), policy.precision, policy.device, self._batch, self._memory, self._at_temperature)
-        return repr(parts)
+        manner = (self._batch, self._memory, self._at_temperature, _shares_prompts(policy))
+        return repr((digest.hexdigest(), policy.precision, policy.device, *manner))
 
     def _start(self, policy: LanguageModelPolicy, folder: str, longest: int) -> Any:
         from vllm import LLM
@@ -135,11 +136,10 @@ class VllmEngine:
         if policy.device.type == "cuda":
             options = {"enable_sleep_mode": True, "gpu_memory_utilization": self._memory}
         else:
-            options["kv_cache_memory_bytes"] = self._cpu_cache(policy, longest)
-            options["ir_op_priority"] = register_cpu_kernels()
+            options |= self._cpu_options(policy, longest)
         if self._processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
-        return LLM(
+        llm = LLM(
             folder,
             load_format="dummy",
             dtype=precision_name(policy.precision),
@@ -150,6 +150,18 @@ class VllmEngine:
             seed=0,
             **options,
         )
+        if policy.device.type != "cuda":
+            from paretune.agents.vllm_draws import use_cpu_sampler
+
+            llm.collective_rpc(use_cpu_sampler)
+        return llm
+
+    def _cpu_options(self, policy: LanguageModelPolicy, longest: int) -> dict[str, Any]:
+        from paretune.agents import vllm_prompts
+
+        cache = {"kv_cache_memory_bytes": self._cpu_cache(policy, longest)}
+        shared = {"kv_transfer_config": vllm_prompts.OPTIONS} if _shares_prompts(policy) else {}
+        return {"ir_op_priority": register_cpu_kernels(), **cache, **shared}
 
     def _cpu_cache(self, policy: LanguageModelPolicy, longest: int) -> int:
         """Return how many bytes the cache may take: what a batch needs, at most CPU_CACHE, at least one full context.
@@ -200,6 +212,10 @@ def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request]
     if sleeps:
         llm.sleep(level=2)
     return outputs
+
+
+def _shares_prompts(policy: LanguageModelPolicy) -> bool:
+    return policy.share_prompts and has_plain_cache(policy.model.config)
 
 
 def _plain_class(model: Any) -> type:

@@ -9,13 +9,15 @@ import json
 import os
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from paretune.agents import GRPO, Agent, LanguageModelPolicy, TransformersSampler, load_policy
+from paretune.agents import GRPO, Agent, LanguageModelPolicy, TransformersSampler, load_policy, vllm_engine
 from paretune.agents.adapters import add_lora
 from paretune.agents.processes import Processes
 from paretune.agents.sharding import whole
@@ -123,6 +125,53 @@ def test_sampled_frequencies_are_the_models(policy):
     probabilities = policy.model(torch.tensor(policy.encode(PROMPTS[:1]))).logits[0, -1].softmax(-1).detach().numpy()
     frequencies = np.bincount(rollout.tokens.response[:, 0].numpy(), minlength=len(probabilities)) / 2000
     np.testing.assert_allclose(frequencies, probabilities, atol=0.05)
+
+
+def test_tokens_are_drawn_where_the_cumulated_probabilities_pass_a_share():
+    from paretune.agents.vllm_draws import BLOCK, draw
+
+    for size in (3, BLOCK, 2 * BLOCK + 7):
+        probs = torch.softmax(3 * torch.randn(size, generator=torch.Generator().manual_seed(size)), 0)
+        probs[[0, -1]] = 0
+        share = torch.linspace(0, 1, 1001, dtype=torch.float64)
+        cumulated = probs.double().cumsum(0)
+        drawn = draw(probs.expand(len(share), size), share)
+        assert (probs[drawn] > 0).all()
+        expected = torch.searchsorted(cumulated, share[1:-1] * cumulated[-1], right=True)
+        assert torch.equal(drawn[1:-1], expected)
+        assert draw(torch.full((1, size), torch.nan), share[:1]) < size
+
+
+def test_a_prompt_is_read_once_for_all_responses_to_it(policy):
+    ours, _ = samplers(policy)
+    draw(ours)
+    rows: list[int] = []
+    with counting(rows):
+        rollout = draw(ours)
+    lengths = rollout.tokens.prompt_lengths[::3]
+    assert rows[0] == sum(lengths) and rows[1] == len(PROMPTS) - sum(rollout.tokens.lengths[::3] == 1)
+    policy.share_prompts = False
+    alone, _ = samplers(policy)
+    draw(alone)
+    with counting(rows):
+        other = draw(alone)
+    assert other.responses == rollout.responses and max(rows) > sum(lengths) + len(PROMPTS)
+
+
+@contextmanager
+def counting(rows: list[int]) -> Iterator[None]:
+    """Write down, into `rows`, how many tokens the engine's model reads in each step."""
+
+    def count(module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
+        rows.append(len(kwargs["input_ids"]))
+
+    models: list[torch.nn.Module] = []
+    vllm_engine._running.llm.collective_rpc(lambda worker: models.append(worker.get_model()))
+    hook = models[0].register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def test_the_process_stays_as_it_was(policy):
