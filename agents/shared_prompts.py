@@ -29,7 +29,6 @@ from paretune.weighting.shared_rows import SharedRows
 GAIN = 0.95
 """Share of the tokens of whole sequences that may at most be left, for sharing to be worth a second forward pass."""
 
-
 PASSES = 3
 """How many passes a batch of groups takes: one over its prompts, and two or so over responses of similar lengths."""
 
@@ -197,8 +196,7 @@ def hidden_states(body: Any, config: PreTrainedConfig, tokens: GroupedTokens) ->
         before = DynamicCache(config=config)
         layers: Iterable[Any] = zip(before.layers, cache.layers, strict=True)
         for layer, read in layers:  # without the padding that is on the left of all these prompts
-            keys_values = (read.keys, read.values)
-            layer.update(*(of(x[:, :, -part.prompt.shape[1] :], numbers) for x in keys_values))
+            layer.update(*(of(x[:, :, -part.prompt.shape[1] :], numbers) for x in (read.keys, read.values)))
         hidden_BTH = _read_responses(body, part, before)
         predicted_BT = part.mask[:, 1:]
         hidden.append(hidden_BTH[predicted_BT])

@@ -61,10 +61,12 @@ class Factors:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad.index_add_(0, self.rows, (self.columns * coefficients[:, None]).to(parameter.dtype))
             return
-        rows, columns = coefficients[:, None] if self.rows is None else self.rows, self.columns
-        if self.rows is not None and rows.shape[1] <= columns.shape[1]:
+        rows, columns = self.rows, self.columns
+        if rows is None:
+            rows = coefficients[:, None]
+        elif rows.shape[1] <= columns.shape[1]:
             rows = rows * coefficients[:, None]
-        elif self.rows is not None:
+        else:
             columns = columns * coefficients[:, None]
         if parameter.grad is None:
             parameter.grad = (rows.T @ columns).view_as(parameter).to(parameter.dtype)

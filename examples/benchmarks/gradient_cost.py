@@ -20,14 +20,15 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import tyro
+from gradient_cost_report import GOAL_OBJECTIVES, page, verdicts
 from numpy.typing import NDArray
+from origin import origin
 
 from paretune.agents import GRPO, Agent
 from paretune.agents.display import SilentDisplay
@@ -35,17 +36,12 @@ from paretune.agents.files import write_json, write_text
 from paretune.agents.gradients import GradientComparison
 from paretune.agents.policy import Decisions
 from paretune.bench.memory import peak_memory_mb
-from paretune.bench.provenance import provenance
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
 from paretune.weighting import GradientAnalyzer, Weighting
 from paretune.weighting.advantages import per_objective
 
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))
-
-from gradient_cost_report import GOAL_OBJECTIVES, page, verdicts  # noqa: E402
-
 ARMS = ("fixed", "backward", "exact", "sketch")
 
 
@@ -251,9 +247,7 @@ def along_one_run(settings: Settings) -> tuple[dict[str, float], Array]:
 def main(settings: Settings) -> None:
     """Measure all, write the results, and exit with 1 if a goal was missed."""
     record: dict[str, Any] = {
-        **provenance(" ".join(["python examples/benchmarks/gradient_cost.py", *sys.argv[1:]])),
-        "date": date.today().isoformat(),
-        "threads": torch.get_num_threads(),
+        **origin("gradient_cost.py"),
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "cost": [row for policy in settings.policies for k in settings.objectives for row in cost(policy, k, settings)],
         "errors": [row for policy in settings.policies for row in sketch_errors(policy, GOAL_OBJECTIVES, settings)],

