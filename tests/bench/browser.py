@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("selenium", reason="needs selenium, of the extra dev")
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -48,12 +49,18 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def open(self, path: Path, width: int = 1280) -> None:
-        """Open a file and forget what earlier pages logged."""
+        """Open a file, forget what earlier pages logged, and return when all its scripts have run.
+
+        On a busy machine the driver may take the end of the page before for that of this one, and return too early.
+        """
         self.resize(width)
         self.driver.get("about:blank")
         for log in ("browser", "performance"):
             self.driver.get_log(log)
         self.driver.get(path.as_uri())
+        loaded = "return location.href === arguments[0] && document.readyState === 'complete'"
+        patient = WebDriverWait(self.driver, 60, ignored_exceptions=[WebDriverException])
+        patient.until(lambda _: self.run(loaded, path.as_uri()))
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what a script returns that runs in the page."""
