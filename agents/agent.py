@@ -37,10 +37,10 @@ from paretune.agents.recorder import Recorder
 from paretune.agents.restoring import load_agent
 from paretune.agents.result import TrainResult
 from paretune.agents.run_folder import RunFolder
+from paretune.agents.schedule import learning_rates
 from paretune.agents.seeds import generator, skip_share
 from paretune.agents.text_task import prompts_of
 from paretune.agents.trackers import TrackerName
-from paretune.agents.updater import learning_rates
 from paretune.agents.weightings import check_reference, resolve_weighting
 from paretune.envs import ResponseEnv, Split
 from paretune.weighting import ParetoArchive, Weighting

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,18 @@ from torch import Tensor
 from paretune.agents.files import atomic_path, write_json
 from paretune.agents.policy import Policy
 from paretune.agents.sharding import shard_like, whole
+from paretune.agents.zero import ZeroOptimizer
 
 STATE = "state.json"
 OPTIMIZER = "optimizer.safetensors"
 
 
 def write_checkpoint(
-    folder: Path | None, policy: Policy, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+    folder: Path | None, policy: Policy, optimizer: torch.optim.Optimizer | ZeroOptimizer, state: Mapping[str, Any]
 ) -> None:
     """Write a checkpoint; `folder` appears only when all of it is on the disk, and one that is there stays.
 
-    It does not tell how many processes there were. All that hold a shard of the policy must call this.
+    It does not tell how many processes there were. All that hold a shard of the policy or optimizer must call this.
 
     Args:
         folder: Where to; None gives what this process holds to the one that writes.
@@ -68,18 +69,29 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def read_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+def read_optimizer(folder: Path, optimizer: torch.optim.Optimizer | ZeroOptimizer) -> None:
     """Restore the state of `optimizer` from a checkpoint."""
+    if isinstance(optimizer, ZeroOptimizer):
+        optimizer.load(_stored(folder))
+        return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    with safe_open(folder / OPTIMIZER, "pt") as file:
-        for key in file.keys():  # noqa: SIM118  # the file is no dictionary
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = shard_like(file.get_tensor(key), parameters[int(index)])
+    for index, name, value in _stored(folder):
+        state.setdefault(index, {})[name] = shard_like(value, parameters[index])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _moments(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
+def _stored(folder: Path) -> Iterator[tuple[int, str, Tensor]]:
+    """Yield what is stored of an optimizer: number of a parameter, name, value."""
+    with safe_open(folder / OPTIMIZER, "pt") as file:
+        for key in file.keys():  # noqa: SIM118  # the file is no dictionary
+            index, name = key.split(".", 1)
+            yield int(index), name, file.get_tensor(key)
+
+
+def _moments(optimizer: torch.optim.Optimizer | ZeroOptimizer, keep: bool) -> dict[str, Tensor]:
+    if isinstance(optimizer, ZeroOptimizer):
+        return optimizer.moments(keep)
     return {
         f"{index}.{name}": whole(value, keep).contiguous()
         for index, values in optimizer.state_dict()["state"].items()

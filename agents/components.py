@@ -17,9 +17,10 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from paretune.agents.algorithm import Algorithm
 from paretune.agents.episode_task import EpisodeTask
 from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.launcher import ZERO_STAGES, chosen_sharding
 from paretune.agents.network import NetworkPolicy
 from paretune.agents.policy import Policy
-from paretune.agents.processes import Processes
+from paretune.agents.processes import Processes, launched_number
 from paretune.agents.settings import AgentSettings, check_settings
 from paretune.agents.task import Task
 from paretune.agents.text_task import TextTask
@@ -111,6 +112,7 @@ def make_updater(
         longest=task.longest,
         reference=reference,
         processes=processes,
+        zero_stage=ZERO_STAGES.get(chosen_sharding(settings.sharding, processes.size), 0),
     )
 
 
@@ -155,7 +157,8 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     """Return the settings with these values.
 
     Raises:
-        ValueError: If a name is unknown (the message has the nearest ones) or a value breaks its rule.
+        ValueError: If a name is unknown (the message has the nearest ones), a value breaks its rule, or accelerate was
+            launched for what is not supported.
     """
     known = [field.name for field in fields(AgentSettings)]
     for name in values:
@@ -173,4 +176,5 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     whole = [name for name, value in values.items() if type(value) is int and hints[name] in (float, float | None)]
     settings = AgentSettings(**(values | {name: float(values[name]) for name in whole}))
     check_settings(settings)
+    chosen_sharding(settings.sharding, launched_number())
     return settings

@@ -12,12 +12,12 @@ import gymnasium as gym
 from paretune.agents import adapters
 from paretune.agents.features import make_encoder
 from paretune.agents.language_model import LanguageModelPolicy
+from paretune.agents.launcher import chosen_sharding
 from paretune.agents.loading import load_policy, pick_device, precision_name
 from paretune.agents.network import KINDS, NetworkConfig, NetworkPolicy
 from paretune.agents.policy import Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, default_learning_rate
-from paretune.agents.sharding import sharding_wanted
 from paretune.envs import ResponseEnv
 from paretune.envs.suggest import unknown_name
 
@@ -78,10 +78,13 @@ def reference_of(policy: Policy, settings: AgentSettings, processes: Processes) 
     """Return the policy as it is now if a KL term needs it; if both are to be in shards, they are from here on.
 
     Raises:
-        ValueError: If they cannot be sharded.
+        ValueError: If something is to be in shards, but the policy is a small network.
     """
     reference = policy.reference() if settings.kl > 0 else None
-    if sharding_wanted(settings.sharding, processes):
+    chosen = chosen_sharding(settings.sharding, processes.size)
+    if chosen != "none" and isinstance(policy, NetworkPolicy):
+        raise ValueError(f"sharding: must be none for small networks, which every process has as a whole, got {chosen}")
+    if chosen == "fsdp":
         _shard(policy, reference, processes)
     return reference
 

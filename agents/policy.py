@@ -130,12 +130,8 @@ class Policy(ABC):
         return False
 
     def shard(self, processes: Processes) -> None:
-        """Leave a part of the model to each process.
-
-        Raises:
-            ValueError: If the policy cannot be sharded.
-        """
-        raise ValueError("sharding: must be none for small networks, which every process holds as a whole, got fsdp")
+        """Leave a part of the model to each process."""
+        raise NotImplementedError
 
     def gathered(self) -> AbstractContextManager[None]:
         """Hold the whole model inside a block, if it is in shards.

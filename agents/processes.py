@@ -40,7 +40,7 @@ class Processes:
     @classmethod
     def launched(cls) -> Self:
         """Return the processes that a launcher (accelerate, torchrun) has started, or this one alone."""
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if launched_number() == 1:
             return cls()
         state = PartialState(cpu=not torch.accelerator.is_available())
         return cls(state.process_index, state.num_processes)
@@ -104,6 +104,11 @@ class Processes:
         """Return the sum over the processes of a tensor that has the same shape in all of them."""
         total: Any = tensor if self.size == 1 else reduce(tensor, "sum")
         return total
+
+
+def launched_number() -> int:
+    """Return how many processes a launcher has started; without one it is this one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:

@@ -19,7 +19,7 @@ Keep = Literal["last", "front", "all"]
 SamplerName = Literal["transformers", "vllm", "vllm-server"]
 Credit = Literal["step", "episode"]
 GradientMode = Literal["auto", "exact", "sketch", "backward"]
-Sharding = Literal["auto", "none", "fsdp"]
+Sharding = Literal["auto", "none", "fsdp", "zero1", "zero2"]
 
 
 @dataclass(kw_only=True)
@@ -121,8 +121,9 @@ class AgentSettings:
     device: str = "auto"
     """Device of the model, such as cpu, cuda:1 or mps; auto takes the best at hand."""
     sharding: Sharding = "auto"
-    """Of several processes, each keeps a part of a language model, of its gradients and of the optimizer (fsdp), or all
-    of it (none); auto does what accelerate was launched with."""
+    """Of several processes, each keeps a part of a language model, of its gradients and of the optimizer (fsdp); of the
+    optimizer (zero1), or of optimizer and gradients (zero2), by DeepSpeed's ZeRO, which needs the extra deepspeed; or
+    all of it (none). auto does what accelerate was launched with."""
     precision: Precision = "auto"
     """Number format of forward and backward passes; auto is bfloat16 where a GPU supports it, else float32."""
 

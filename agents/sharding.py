@@ -9,7 +9,6 @@ different places, and comparing gradients), the whole model is gathered for a wh
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -22,7 +21,6 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from paretune.agents import adapters
 from paretune.agents.processes import Processes
-from paretune.agents.settings import Sharding
 from paretune.weighting.layers import find_layers
 
 T = TypeVar("T")
@@ -109,29 +107,6 @@ class Shards:
         self._root.set_reshard_after_backward(not keep)
 
 
-def sharding_wanted(sharding: Sharding, processes: Processes) -> bool:
-    """Return whether policies are to be sharded, by the setting and by what accelerate's launcher says.
-
-    Raises:
-        ValueError: If accelerate was asked for what is not supported.
-    """
-    if _is_set("ACCELERATE_USE_DEEPSPEED"):
-        raise ValueError(
-            "sharding: must be torch's FSDP2, which shards what DeepSpeed's ZeRO-3 does, but accelerate was asked for "
-            "DeepSpeed; launch with --use_fsdp --fsdp_version 2, or let TRL's trainers train under our weightings "
-            "(docs/from_trl.md)"
-        )
-    if sharding == "auto" and _is_set("ACCELERATE_USE_FSDP"):
-        if os.environ.get("FSDP_VERSION", "1") != "2":
-            raise ValueError(
-                "sharding: must be FSDP2, but accelerate was asked for the first version; launch with --fsdp_version 2"
-            )
-        if _is_set("FSDP_OFFLOAD_PARAMS"):
-            raise ValueError("sharding: must keep parameters on the device, but accelerate was asked to offload them")
-        sharding = "fsdp"
-    return sharding == "fsdp" and processes.size > 1
-
-
 def whole(tensor: Tensor, keep: bool = True) -> Tensor:
     """Return a tensor as it is, or if it is in shards, all of it on the CPU; nothing where it is not to be kept.
 
@@ -150,7 +125,3 @@ def shard_like(tensor: Tensor, parameter: Tensor) -> Tensor:
         return tensor
     mesh, placements = parameter.device_mesh, parameter.placements
     return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)
-
-
-def _is_set(name: str) -> bool:
-    return os.environ.get(name, "false").lower() in ("true", "1", "yes")

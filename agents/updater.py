@@ -6,7 +6,7 @@ Shapes: B sequences of decisions (responses or episodes), T decisions, K objecti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -14,48 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from transformers import get_scheduler
 
+from paretune.agents.analysed import Analysed, Rows, coefficients
 from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
 from paretune.agents.sharding import whole
-from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.update_statistics import Sums, UpdateStatistics
-from paretune.weighting.kept_pass import KeptPass
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Analysed:
-    """Sequences whose gradients were compared, with what their part of an update's gradient can be made from.
-
-    Attributes:
-        rows: Their numbers, among those of all processes.
-        passes: This process's forward passes: places in its decisions, the decisions there, log-probabilities (B, T).
-        kept: The passes' factors. Score b is `factor` times sequence b's log-probabilities, weighed as in a loss over
-            `rows`; or there is a score for each decision.
-        factor: What the scores were multiplied by.
-    """
-
-    rows: Rows
-    passes: list[tuple[Rows, Decisions, Tensor]]
-    kept: KeptPass
-    factor: float
-
-
-def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
-    """Return the learning rate as a function of the training step (from 0) for a run of `horizon` steps."""
-    peak = settings.lr
-    assert peak is not None
-    nothing = torch.optim.SGD([torch.zeros(1)], lr=peak)
-    name = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
-    shape = {"power": 2.0, "lr_end": 0.0} if name == "polynomial" else None
-    schedule = get_scheduler(name, nothing, settings.warmup, horizon, scheduler_specific_kwargs=shape)
-    factor = schedule.lr_lambdas[0]
-    return lambda step: peak * factor(step)
+from paretune.agents.zero import ZeroOptimizer
 
 
 @dataclass
@@ -70,6 +37,8 @@ class Updater:
         longest: Most decisions of a sequence.
         reference: Policy that the KL term compares with, if any.
         processes: Those that train together, each on its share of the sequences.
+        zero_stage: DeepSpeed's ZeRO stage that the optimizer is in shards by; 0 is none.
+        optimizer: The optimizer of the policy's trained parameters.
     """
 
     policy: Policy
@@ -79,12 +48,19 @@ class Updater:
     longest: int
     reference: Policy | None = None
     processes: Processes = field(default_factory=Processes)
-    optimizer: torch.optim.AdamW = field(init=False)
+    zero_stage: int = 0
+    optimizer: torch.optim.Optimizer | ZeroOptimizer = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the optimizer."""
         self.trained = [parameter for parameter in self.policy.model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.trained, weight_decay=self.settings.weight_decay)
+        optimizer = torch.optim.AdamW(self.trained, weight_decay=self.settings.weight_decay)
+        self.optimizer = ZeroOptimizer(optimizer, self.zero_stage) if self.zero_stage else optimizer
+
+    @property
+    def in_step(self) -> bool:
+        """Whether all processes must make equal numbers of passes, which sum the gradients."""
+        return self.policy.sharded or isinstance(self.optimizer, ZeroOptimizer)
 
     @property
     def linear(self) -> bool:
@@ -124,7 +100,8 @@ class Updater:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        decisions = self.policy.arranged(decisions, self.settings.tokens_per_batch)
+        if self.zero_stage < 2:  # which needs the same passes everywhere, not just as many
+            decisions = self.policy.arranged(decisions, self.settings.tokens_per_batch)
         advantages_BT = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
         lengths = self.processes.concatenated(decisions.lengths)
         rows = np.arange(len(lengths))
@@ -168,7 +145,7 @@ class Updater:
                 part_entropy = (entropies * weights_BT).sum()
                 sums.entropy += part_entropy.item()
                 loss = loss - self.settings.entropy * part_entropy
-            loss.backward()
+            self._descend(loss)
             if (weights_BT > 0).any():
                 sums.clipped += int((terms.clipped & part.mask).sum())
                 sums.add_pass(old, part)
@@ -189,9 +166,8 @@ class Updater:
             (part, advantages_BT[part_rows, : log_probs.shape[1]], log_probs)
             for part_rows, part, log_probs in analysed.passes
         ]
-        coefficients = [_coefficients(part, advantages) for part, advantages, _ in given]
-        known = [each for each in coefficients if each is not None]
-        if possible := len(known) == len(coefficients):
+        known = [each for part, advantages, _ in given if (each := coefficients(part, advantages)) is not None]
+        if possible := len(known) == len(given):
             for part, advantages, log_probs in given:
                 weights_BT = self._weights(part, rows, lengths)
                 sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
@@ -204,24 +180,38 @@ class Updater:
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
-        if not self.policy.sharded:  # else the backward passes have summed them
-            self.processes.sum_gradients(self.trained)
         gap_max = max(self.processes.gathered(sums.gap_max))
         sums = Sums(**self.processes.summed(asdict(sums)))
         limit = scale * (self.settings.max_grad_norm or math.inf)
-        grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
-        self.optimizer.step()
+        grad_norm = self._clipped_step(limit)
         self.optimizer.zero_grad(set_to_none=True)  # sampling and the analysis of gradients need the memory
         return UpdateStatistics(
             loss=sums.policy + self.settings.kl * sums.kl - self.settings.entropy * sums.entropy,
             kl=sums.kl,
             entropy=sums.entropy,
             clip_fraction=sums.clipped / number,
-            grad_norm=float(whole(grad_norm)),
+            grad_norm=grad_norm,
             log_prob_gap=sums.gap / number,
             log_prob_gap_max=gap_max,
             padding=sums.padding / sums.size,
         )
+
+    def _descend(self, loss: Tensor) -> None:
+        """Add the gradient of a micro-batch's share of the loss."""
+        if isinstance(self.optimizer, ZeroOptimizer):
+            self.optimizer.backward(loss)
+        else:
+            loss.backward()
+
+    def _clipped_step(self, limit: float) -> float:
+        """Sum the gradients over the processes, clip them to a norm of `limit`, make a step, and return the norm."""
+        if isinstance(self.optimizer, ZeroOptimizer):
+            return self.optimizer.step(limit)
+        if not self.policy.sharded:  # else the backward passes have summed them
+            self.processes.sum_gradients(self.trained)
+        grad_norm = clip_grad_norm_(self.trained, limit, error_if_nonfinite=True)
+        self.optimizer.step()
+        return float(whole(grad_norm))
 
     def importance(self, log_probs: Tensor, part: Decisions) -> Tensor | float:
         """Return what corrects the loss for the sampler's own probabilities (B, T); 1 without a correction."""
@@ -259,10 +249,10 @@ class Updater:
     def _passes(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, bool]]:
         """Yield the sequences of each forward pass, and whether they count.
 
-        Processes whose policy is in shards make as many passes as the one that makes most: all gather a layer at once.
+        Processes that are `in_step` make as many passes as the one that makes most.
         """
         parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
-        number = max(1, *self.processes.gathered(len(parts))) if self.policy.sharded else len(parts)
+        number = max(1, *self.processes.gathered(len(parts))) if self.in_step else len(parts)
         yield from ((part_rows, True) for part_rows in parts)
         shortest = np.array([int(decisions.lengths.argmin())])
         yield from ((shortest, False) for _ in range(number - len(parts)))
@@ -289,10 +279,3 @@ class Updater:
     @torch.no_grad()
     def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
         return policy.log_probs(decisions, self.settings.temperature)
-
-
-def _coefficients(part: Decisions, advantages: Tensor) -> Tensor | None:
-    """Return the coefficients of a part's scores in an update with advantages (B, 1) or (B, T), or None if unknown."""
-    of_scores = advantages[:, 0] if advantages.shape[1] == 1 else advantages[part.mask]
-    shared = part.shared if isinstance(part, GroupedTokens) else None
-    return of_scores if shared is None else shared.coefficients(of_scores)

@@ -63,6 +63,13 @@ def die_at(agent: Agent, step: int) -> None:
     agent.updater.update = fatal
 
 
+def sum_over_gloo() -> None:
+    """Keep DeepSpeed from compiling its own way to sum on a CPU, which takes a minute."""
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
 def held(agent: Agent) -> dict[str, int]:
     """Return how many numbers this process holds: of the model, and of the optimizer."""
     moments = [value for state in agent.updater.optimizer.state.values() for value in state.values()]
@@ -76,6 +83,8 @@ def held(agent: Agent) -> dict[str, int]:
 def main(folder: Path, run: str, steps: int, sharding: str = "none", dies_at: int | None = None) -> None:
     """Train, and write what this process knows in the end."""
     processes = Processes.launched()
+    if sharding.startswith("zero"):
+        sum_over_gloo()
     agent = agent_of(folder, run, sharding)
     if dies_at is not None and processes.rank == processes.size - 1:
         die_at(agent, dies_at)

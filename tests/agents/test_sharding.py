@@ -10,11 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paretune.agents import GRPO, Agent, RunFolder
+from paretune.agents import Agent, RunFolder
 from paretune.agents.loading import load_saved
-from paretune.agents.processes import Processes
-from paretune.agents.sharding import sharding_wanted
-from paretune.cli.main import main
 from tests.agents import shared_run
 from tests.agents.test_processes import assert_close, knowledge, launch, lines
 
@@ -47,40 +44,6 @@ def assert_close_tensors(first: dict[str, torch.Tensor], second: dict[str, torch
 
 def held(folder: Path, name: str) -> list[int]:
     return [json.loads(path.read_text())[name] for path in sorted(folder.glob("held-*.json"))]
-
-
-def test_accelerate_says_what_is_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = Processes(0, 2)
-    assert not sharding_wanted("auto", two) and sharding_wanted("fsdp", two)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    monkeypatch.setenv("FSDP_VERSION", "2")
-    assert sharding_wanted("auto", two) and not sharding_wanted("none", two)
-    assert not sharding_wanted("auto", Processes()) and not sharding_wanted("fsdp", Processes())
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "sharding: .*FSDP2.*DeepSpeed.*--use_fsdp --fsdp_version 2"),
-        ({"ACCELERATE_USE_FSDP": "true"}, "sharding: .*first version.*--fsdp_version 2"),
-        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"}, "sharding: .*offload"),
-    ],
-)
-def test_what_accelerate_cannot_have_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], message: str
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=message):
-        sharding_wanted("auto", Processes(0, 2))
-    assert main(["train", "--steps", "1"]) == 2
-    assert "sharding: " in capsys.readouterr().err
-
-
-def test_small_networks_are_not_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Processes, "launched", lambda: Processes(0, 2))
-    with pytest.raises(ValueError, match="sharding: must be none for small networks"):
-        GRPO("paretune/TokenConvex-v0", prompts_per_step=2, sharding="fsdp")
 
 
 @pytest.mark.slow

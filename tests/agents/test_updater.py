@@ -12,7 +12,7 @@ import torch
 from paretune.agents import AgentSettings, LanguageModelPolicy, Tokens, TransformersSampler
 from paretune.agents.gradients import GradientComparison
 from paretune.agents.settings import default_learning_rate
-from paretune.agents.updater import Updater, learning_rates
+from paretune.agents.updater import Updater
 from paretune.envs import Prompt
 from paretune.weighting import GradientAnalyzer
 
@@ -225,17 +225,3 @@ def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, m
 def test_the_default_learning_rate_falls_with_the_size_of_the_model():
     sizes = [1e6, 135e6, 1.5e9, 7e9]
     assert [default_learning_rate(int(size)) for size in sizes] == [3e-4, 1.1e-5, 2.3e-6, 8.2e-7]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [0, 0.5, 1, 1, 1, 1]),
-        ("linear", [0, 0.5, 1, 0.75, 0.5, 0.25]),
-        ("cosine", [0, 0.5, 1, 0.8536, 0.5, 0.1464]),
-        ("polynomial", [0, 0.5, 1, 0.5625, 0.25, 0.0625]),
-    ],
-)
-def test_learning_rates(schedule, expected):
-    lr_at = learning_rates(AgentSettings(lr=1.0, schedule=schedule, warmup=2), horizon=6)
-    assert [lr_at(step) for step in range(6)] == pytest.approx(expected, abs=1e-4)
