@@ -83,7 +83,7 @@ def held(agent: Agent) -> dict[str, int]:
 def main(folder: Path, run: str, steps: int, sharding: str = "none", dies_at: int | None = None) -> None:
     """Train, and write what this process knows in the end."""
     processes = Processes.launched()
-    if sharding.startswith("zero"):
+    if sharding.startswith("zero") and processes.size > 1:
         sum_over_gloo()
     agent = agent_of(folder, run, sharding)
     if dies_at is not None and processes.rank == processes.size - 1:

@@ -26,10 +26,10 @@ LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--npro
 STEPS = 6
 
 
-def launch(*words: object) -> subprocess.CompletedProcess[str]:
+def launch(*words: object, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     root = SCRIPT.parents[2]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "CUDA_VISIBLE_DEVICES": ""}
-    command = [*LAUNCH, str(SCRIPT), *map(str, words)]
+    command = [*LAUNCH, str(script), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
 
 

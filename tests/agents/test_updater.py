@@ -35,8 +35,8 @@ def some_tokens() -> Tokens:
     )
 
 
-def weights_after(made: Updater, tokens: Tokens | None = None) -> dict[str, torch.Tensor]:
-    made.update(tokens or some_tokens(), ADVANTAGES, 1.0, made.settings.lr, np.random.default_rng(0))
+def weights_after(made: Updater, tokens: Tokens | None = None, advantages=ADVANTAGES) -> dict[str, torch.Tensor]:
+    made.update(tokens or some_tokens(), advantages, 1.0, made.settings.lr, np.random.default_rng(0))
     return copy.deepcopy(made.policy.model.state_dict())
 
 
