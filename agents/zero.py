@@ -30,13 +30,14 @@ class ZeroOptimizer:
 
     All processes must call every method, and for stage 2 make backward passes through the same layers in the same
     order: gradients are summed over the processes as they come.
-
-    Attributes:
-        stage: 1 or 2.
     """
 
     def __init__(self, optimizer: torch.optim.AdamW, stage: int) -> None:
-        """Take over `optimizer`, which has not made a step and has one group of float32 parameters.
+        """Take over an optimizer.
+
+        Args:
+            optimizer: Has made no step, and has one group of float32 parameters.
+            stage: 1 or 2.
 
         Raises:
             ValueError: If DeepSpeed is missing or too old, or would move the model to another device.
@@ -46,7 +47,6 @@ class ZeroOptimizer:
         from deepspeed.accelerator import get_accelerator
 
         (group,) = optimizer.param_groups
-        self.stage = stage
         self._trained: list[nn.Parameter] = group["params"]
         device, taken = self._trained[0].device.type, get_accelerator().device_name()
         if device != taken:
