@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from paretune.agents import GRPO, Agent, RunFolder
 from paretune.agents.files import write_json
+from paretune.agents.launcher import ZERO_STAGES, chosen_sharding
 from paretune.agents.processes import Processes
 from paretune.agents.sharding import whole
 from paretune.agents.state import state_of
@@ -83,7 +84,7 @@ def held(agent: Agent) -> dict[str, int]:
 def main(folder: Path, run: str, steps: int, sharding: str = "none", dies_at: int | None = None) -> None:
     """Train, and write what this process knows in the end."""
     processes = Processes.launched()
-    if sharding.startswith("zero") and processes.size > 1:
+    if chosen_sharding(sharding, processes.size) in ZERO_STAGES:
         sum_over_gloo()
     agent = agent_of(folder, run, sharding)
     if dies_at is not None and processes.rank == processes.size - 1:

@@ -27,7 +27,7 @@ STEPS = 6
 
 
 def launch(*words: object, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH")]))
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     command = [*LAUNCH, str(script), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
