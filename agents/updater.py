@@ -100,7 +100,7 @@ class Updater:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        if self.zero_stage < 2:  # which needs the same passes everywhere, not just as many
+        if self.zero_stage < 2:  # which sums gradients in the order in which passes make them
             decisions = self.policy.arranged(decisions, self.settings.tokens_per_batch)
         advantages_BT = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
         lengths = self.processes.concatenated(decisions.lengths)
