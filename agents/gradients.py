@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from paretune.agents.analysed import Analysed, Rows
 from paretune.agents.policy import Decisions
 from paretune.agents.seeds import generator
 from paretune.agents.shared_prompts import GroupedTokens
-from paretune.agents.updater import Analysed, Rows, Updater
+from paretune.agents.updater import Updater
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.gram_sum import widest
 from paretune.weighting.shared_rows import SharedRows

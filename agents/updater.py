@@ -16,34 +16,13 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_scheduler
 
+from paretune.agents.analysed import Analysed, Rows
 from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
 from paretune.agents.settings import AgentSettings, LossMean
 from paretune.agents.sharding import whole
-from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.update_statistics import Sums, UpdateStatistics
-from paretune.weighting.kept_pass import KeptPass
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Analysed:
-    """Sequences whose gradients were compared, with what their part of an update's gradient can be made from.
-
-    Attributes:
-        rows: Their numbers, among those of all processes.
-        passes: This process's forward passes: places in its decisions, the decisions there, log-probabilities (B, T).
-        kept: The passes' factors. Score b is `factor` times sequence b's log-probabilities, weighed as in a loss over
-            `rows`; or there is a score for each decision.
-        factor: What the scores were multiplied by.
-    """
-
-    rows: Rows
-    passes: list[tuple[Rows, Decisions, Tensor]]
-    kept: KeptPass
-    factor: float
 
 
 def learning_rates(settings: AgentSettings, horizon: int) -> Callable[[int], float]:
@@ -150,57 +129,66 @@ class Updater:
     ) -> Sums:
         """Make the gradient of this process's share of the loss over the sequences `rows`, and return its sums."""
         self.optimizer.zero_grad(set_to_none=True)
-        sums, rest = Sums(), rows
-        if analysed is not None and self._backward_again(analysed, advantages_BT, rows, lengths, sums):
+        sums, rest, budget = Sums(), rows, self.settings.tokens_per_batch
+        coefficients = None if analysed is None else analysed.coefficients(advantages_BT)
+        if analysed is not None and coefficients is not None:
             rest = np.setdiff1d(rows, analysed.rows)
-        for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, of=rows):
-            reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
-            log_probs, entropies = self._log_probs(part)
-            old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
-            terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
-            loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
-            sums.policy += loss.item()
-            if terms.kl is not None:
-                part_kl = (terms.kl * weights_BT).sum()
-                sums.kl += part_kl.item()
-                loss = loss + self.settings.kl * part_kl
-            if entropies is not None:
-                part_entropy = (entropies * weights_BT).sum()
-                sums.entropy += part_entropy.item()
-                loss = loss - self.settings.entropy * part_entropy
-            loss.backward()
-            if (weights_BT > 0).any():
-                sums.clipped += int((terms.clipped & part.mask).sum())
-                sums.add_pass(old, part)
+            if len(places := self.places(rest, len(lengths))):
+                budget = analysed.budget_for(decisions.select(places), self.trained, budget)
+            self._backward_again(analysed, coefficients, advantages_BT, rows, lengths, sums)
+        if analysed is not None:
+            analysed.kept.forget()
+        for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, rows, budget):
+            old = None if old_BT is None else old_BT[part_rows]
+            self._backward_part(part, advantages_BT[part_rows], weights_BT, old, sums)
         return sums
 
+    def _backward_part(
+        self, part: Decisions, advantages: Tensor, weights_BT: Tensor, old_BT: Tensor | None, sums: Sums
+    ) -> None:
+        """Make the gradient of a micro-batch's loss; advantages are (B, 1) or (B, T)."""
+        reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
+        log_probs, entropies = self._log_probs(part)
+        depth = log_probs.shape[1]
+        old = log_probs.detach() if old_BT is None else old_BT[:, :depth]
+        terms = loss_terms(log_probs, old, advantages[:, :depth], self.clip, reference)
+        loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
+        sums.policy += loss.item()
+        if terms.kl is not None:
+            part_kl = (terms.kl * weights_BT).sum()
+            sums.kl += part_kl.item()
+            loss = loss + self.settings.kl * part_kl
+        if entropies is not None:
+            part_entropy = (entropies * weights_BT).sum()
+            sums.entropy += part_entropy.item()
+            loss = loss - self.settings.entropy * part_entropy
+        loss.backward()
+        if (weights_BT > 0).any():
+            sums.clipped += int((terms.clipped & part.mask).sum())
+            sums.add_pass(old, part)
+
     def _backward_again(
-        self, analysed: Analysed, advantages_BT: Tensor, rows: Rows, lengths: NDArray[np.int64], sums: Sums
-    ) -> bool:
+        self,
+        analysed: Analysed,
+        coefficients: Tensor,
+        advantages_BT: Tensor,
+        rows: Rows,
+        lengths: NDArray[np.int64],
+        sums: Sums,
+    ) -> None:
         """Make the gradient of the analysed sequences' loss, as a part of that of `rows`, from the passes made before.
 
         At a ratio of 1 it is that of -sum of advantage * weight * log-probability.
-
-        Returns:
-            Whether that was possible: in shared prompts only what combines the objectives' advantages is known.
         """
         assert self.linear
-        given = [
-            (part, advantages_BT[part_rows, : log_probs.shape[1]], log_probs)
-            for part_rows, part, log_probs in analysed.passes
-        ]
-        coefficients = [_coefficients(part, advantages) for part, advantages, _ in given]
-        known = [each for each in coefficients if each is not None]
-        if possible := len(known) == len(coefficients):
-            for part, advantages, log_probs in given:
-                weights_BT = self._weights(part, rows, lengths)
-                sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
-                sums.add_pass(log_probs, part)
-            if known:
-                share = self._loss_share(analysed.rows, rows, lengths)
-                analysed.kept.backward(-share / analysed.factor * torch.cat(known))
-        analysed.kept.forget()
-        return possible
+        for part_rows, part, log_probs in analysed.passes:
+            advantages = advantages_BT[part_rows, : log_probs.shape[1]]
+            weights_BT = self._weights(part, rows, lengths)
+            sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
+            sums.add_pass(log_probs, part)
+        if len(coefficients):
+            share = self._loss_share(analysed.rows, rows, lengths)
+            analysed.kept.backward(-share / analysed.factor * coefficients)
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
@@ -234,7 +222,12 @@ class Updater:
         return self.policy.log_probs(part, self.settings.temperature), None
 
     def micro_batches(
-        self, decisions: Decisions, rows: Rows, lengths: NDArray[np.int64], of: Rows | None = None
+        self,
+        decisions: Decisions,
+        rows: Rows,
+        lengths: NDArray[np.int64],
+        of: Rows | None = None,
+        max_tokens: int | None = None,
     ) -> Iterator[tuple[Rows, Decisions, Tensor]]:
         """Yield this process's share of the sequences `rows` in parts, with what each decision weighs in the loss.
 
@@ -243,11 +236,12 @@ class Updater:
             rows: Numbers of sequences, of all processes.
             lengths: Lengths of the sequences of all processes.
             of: The sequences that the loss is a mean over; None is `rows`.
+            max_tokens: Most tokens of a part; None is what the settings say.
 
         Yields:
             Places in `decisions`, the decisions there, and their weights.
         """
-        for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths))):
+        for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths)), max_tokens):
             part = decisions.select(part_rows)
             yield part_rows, part, self._weights(part, rows if of is None else of, lengths) * counts
 
@@ -256,12 +250,12 @@ class Updater:
         own = self.processes.share(number)
         return rows[(rows >= own.start) & (rows < own.stop)] - own.start
 
-    def _passes(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, bool]]:
+    def _passes(self, decisions: Decisions, rows: Rows, max_tokens: int | None = None) -> Iterator[tuple[Rows, bool]]:
         """Yield the sequences of each forward pass, and whether they count.
 
         Processes whose policy is in shards make as many passes as the one that makes most: all gather a layer at once.
         """
-        parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
+        parts = decisions.micro_batches(rows, max_tokens or self.settings.tokens_per_batch)
         number = max(1, *self.processes.gathered(len(parts))) if self.policy.sharded else len(parts)
         yield from ((part_rows, True) for part_rows in parts)
         shortest = np.array([int(decisions.lengths.argmin())])
@@ -289,10 +283,3 @@ class Updater:
     @torch.no_grad()
     def _no_grad_log_probs(self, policy: Policy, decisions: Decisions) -> Tensor:
         return policy.log_probs(decisions, self.settings.temperature)
-
-
-def _coefficients(part: Decisions, advantages: Tensor) -> Tensor | None:
-    """Return the coefficients of a part's scores in an update with advantages (B, 1) or (B, T), or None if unknown."""
-    of_scores = advantages[:, 0] if advantages.shape[1] == 1 else advantages[part.mask]
-    shared = part.shared if isinstance(part, GroupedTokens) else None
-    return of_scores if shared is None else shared.coefficients(of_scores)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from paretune.agents import GRPO, REINFORCE, Agent
+from paretune.agents.analysed import Analysed
 from paretune.agents.gradients import GradientComparison
 from paretune.agents.metrics import Line
 
@@ -37,6 +40,37 @@ def test_the_update_is_that_of_passes_of_its_own(mode, settings, loss_mean, clip
     (separate, expected), (reused, found) = results
     assert_same_weights(expected, found, atol=1e-6)
     assert reused == pytest.approx(separate | {"padding": reused["padding"]}, abs=1e-6)
+
+
+def test_small_passes_beside_the_gradients_change_nothing(monkeypatch):
+    weights = []
+    for budget in (8192, 40):
+        monkeypatch.setattr(Analysed, "budget_for", lambda *args, budget=budget: budget)
+        made, tokens = updater(random_policy(dtype=torch.float64)), some_tokens()
+        _, analysed = GradientComparison(made).compare(tokens, ADVANTAGES_BTK, np.array([0, 2, 3]), reuse=True)
+        log_probs, seen = made.policy.log_probs, []
+        made.policy.log_probs = lambda part, *args, f=log_probs, s=seen: s.append(len(part.mask)) or f(part, *args)
+        made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
+        assert sum(seen) == len(PROMPTS) - 3 and (len(seen) > 1) == (budget == 40)
+        weights.append(copy.deepcopy(made.policy.model.state_dict()))
+    assert_same_weights(*weights, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "budget", "expected"),
+    [
+        (24, 100, 100),  # 96 bytes of gradients are as much as 24 tokens take, which the 3 x 8 compared ones save
+        (34, 100, 54),  # 10 tokens more
+        (10**6, 100, 16),  # but never less than a quarter
+        (34, 60, 60),  # there are several passes in any case
+    ],
+)
+def test_passes_beside_gradients_are_smaller_by_what_these_take(parameters, budget, expected):
+    part: Any = SimpleNamespace(padding=(0, 48), lengths=np.array([8, 8, 8]))
+    rest: Any = SimpleNamespace(padding=(0, 64))
+    kept: Any = SimpleNamespace(size=48 * 4)
+    analysed = Analysed(np.arange(3), [(np.arange(3), part, torch.zeros(0))], kept, 1.0)
+    assert analysed.budget_for(rest, [torch.zeros(parameters)], budget) == expected
 
 
 def trained(kind: type[Agent], reuse: bool, **options) -> tuple[Agent, list[Line]]:
