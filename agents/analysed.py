@@ -32,7 +32,7 @@ class Analysed:
         rows: Their numbers, among those of all processes.
         passes: This process's forward passes: places in its decisions, the decisions there, log-probabilities (B, T).
         kept: The passes' factors. Score b is `factor` times sequence b's log-probabilities, weighed as in a loss over
-            `rows`; or there is a score for each decision.
+            all sequences; or there is a score for each decision.
         factor: What the scores were multiplied by.
     """
 

@@ -187,8 +187,7 @@ class Updater:
             sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
             sums.add_pass(log_probs, part)
         if len(coefficients):
-            share = self._loss_share(analysed.rows, rows, lengths)
-            analysed.kept.backward(-share / analysed.factor * coefficients)
+            analysed.kept.backward(-coefficients / analysed.factor)
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
@@ -264,12 +263,6 @@ class Updater:
     def _weights(self, part: Decisions, rows: Rows, lengths: NDArray[np.int64]) -> Tensor:
         """Return what each decision (B, T) of a part weighs in the loss over the sequences `rows`."""
         return token_weights(part.mask, self.loss_mean, len(rows), int(lengths[rows].sum()), self.longest)
-
-    def _loss_share(self, some: Rows, rows: Rows, lengths: NDArray[np.int64]) -> float:
-        """Return what a decision weighs in the loss over `rows`, over what it weighs in that over `some` of them."""
-        if self.loss_mean == "token":
-            return float(lengths[some].sum() / lengths[rows].sum())
-        return len(some) / len(rows)
 
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""

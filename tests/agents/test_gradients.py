@@ -102,6 +102,48 @@ def test_a_run_goes_the_same_way(kind, options):
             assert second.get(name) == pytest.approx(first.get(name), abs=1e-5)
 
 
+def test_the_drawn_sequences_stand_for_all():
+    advantages_BTK = ADVANTAGES_BTK.copy()
+    advantages_BTK[[1, 5]] = 0
+    tokens = some_tokens()
+    gradients = GradientComparison(updater(gradient_responses=4))
+    n, total_BK, hits_B = 4000, np.zeros((len(PROMPTS), 3)), np.zeros(len(PROMPTS))
+    for step in range(n):
+        rows, weighed_BTK = gradients._drawn(step, tokens, advantages_BTK)
+        assert len(rows) == 4 and not {1, 5} & set(rows)  # these add nothing to any gradient
+        total_BK[rows] += weighed_BTK[rows, 0] / n
+        hits_B[rows] += 1 / n
+    np.testing.assert_allclose(total_BK, advantages_BTK[:, 0], rtol=0.25)
+    doubts_B = ((1 - tokens.log_probs.exp()) * tokens.mask).sum(1).numpy()
+    sizes_B = np.linalg.norm(advantages_BTK[:, 0], axis=1) * doubts_B
+    assert np.corrcoef(sizes_B, hits_B)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("number", [None, len(PROMPTS)])
+def test_where_all_are_taken_nothing_is_estimated(number):
+    gradients = GradientComparison(updater(gradient_responses=number))
+    gram, _ = gradients.at(0, some_tokens(), ADVANTAGES_BTK, reuse=False)
+    expected, _ = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)))
+    np.testing.assert_array_equal(gram, expected)
+
+
+def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well():
+    """Compare with as many sequences drawn evenly, by the errors of the sum of all gradients."""
+    made, tokens = updater(random_policy(dtype=torch.float64)), some_tokens()
+    scores = (made.policy.log_probs(tokens) * tokens.mask).sum(1)
+    each = [torch.autograd.grad(score, made.trained, retain_graph=True) for score in scores]
+    terms_BP = torch.stack([torch.cat([g.flatten() for g in one]) for one in each]).numpy()
+    advantages_BTK = ADVANTAGES_BTK * np.geomspace(0.1, 3, len(PROMPTS))[:, None, None]
+    gradients, rng, errors = GradientComparison(updater(gradient_responses=4)), np.random.default_rng(0), []
+    for step in range(300):
+        rows, weighed_BTK = gradients._drawn(step, tokens, advantages_BTK)
+        even = rng.permutation(len(PROMPTS))[:4]
+        found = [weighed_BTK[rows, 0].T @ terms_BP[rows], 3 * advantages_BTK[even, 0].T @ terms_BP[even]]
+        errors.append([np.square(g - advantages_BTK[:, 0].T @ terms_BP).sum() for g in found])
+    ours, evenly = np.mean(errors, axis=0)
+    assert ours < 0.6 * evenly
+
+
 @pytest.mark.parametrize(
     "settings",
     [
