@@ -14,6 +14,7 @@ from torch import Tensor
 
 from paretune.agents.analysed import Analysed, Rows
 from paretune.agents.policy import Decisions
+from paretune.agents.proportional_draw import chances, draw
 from paretune.agents.seeds import generator
 from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.updater import Updater
@@ -22,6 +23,9 @@ from paretune.weighting.gram_sum import widest
 from paretune.weighting.shared_rows import SharedRows
 
 Array = NDArray[np.float64]
+
+LEAST_DOUBT = 0.1
+"""What is added to the doubt 1 - p of a decision before sequences are drawn, as a share of the mean doubt."""
 
 
 class GradientComparison:
@@ -66,26 +70,37 @@ class GradientComparison:
         settings = self._updater.settings
         if self.last is not None and step - self.last[0] < settings.gradient_every:
             return self.last[1], None
-        rows = self._drawn(step, len(advantages))
+        rows, weighed = self._drawn(step, decisions, advantages)
         if self.analyzer.sketch is not None:
             self.analyzer.sketch.draw = step
         own = self._updater.processes.share(len(advantages))
         with self._updater.policy.gathered():
-            gram_KK, analysed = self.compare(decisions, advantages[own], rows, reuse)
+            gram_KK, analysed = self.compare(decisions, weighed[own], rows, reuse)
         self.last = step, gram_KK
         return gram_KK, analysed
 
-    def _drawn(self, step: int, number: int) -> Rows:
-        """Return the sequences that are analysed, of `number`: whole groups, whose prompts are then read once."""
-        settings = self._updater.settings
-        groups = np.arange(number).reshape(-1, settings.group_size)
-        order = generator(settings.seed, step, "gradient responses").permutation(len(groups))
-        return np.sort(groups[order].flatten()[: settings.gradient_responses])
+    def _drawn(self, step: int, decisions: Decisions, advantages: Array) -> tuple[Rows, Array]:
+        """Return the sequences that are analysed, and advantages with which they stand for all.
+
+        A decision's score has a gradient with respect to the logits of at least 1 - p and at most sqrt(2) (1 - p) if p
+        is its probability. So a sequence's part in the gradients is about sum_t |a_t| (1 - p_t), which its chance is
+        proportional to, but for a little more that allows for what this leaves out.
+        """
+        settings, processes = self._updater.settings, self._updater.processes
+        sizes_BT = np.linalg.norm(advantages[processes.share(len(advantages))], axis=2)[:, : decisions.mask.shape[1]]
+        mask_BT = decisions.mask.cpu().numpy()
+        doubts_BT = mask_BT * (1 - np.exp(decisions.log_probs.cpu().numpy().astype(np.float64))).clip(0)
+        sums = [(sizes_BT * doubts_BT).sum(1), (sizes_BT * mask_BT).sum(1), doubts_BT.sum(1), mask_BT.sum(1)]
+        doubtful_B, judged_B, doubts_B, lengths_B = processes.concatenated(np.stack(sums, axis=1)).T
+        sizes_B = doubtful_B + LEAST_DOUBT * doubts_B.sum() / lengths_B.sum() * judged_B
+        chances_B = chances(sizes_B, settings.gradient_responses or len(advantages))
+        rows = draw(chances_B, generator(settings.seed, step, "gradient responses"))
+        return rows, advantages / np.where(chances_B > 0, chances_B, 1.0)[:, None, None]
 
     def compare(
         self, decisions: Decisions, advantages: Array, rows: Rows, reuse: bool = False
     ) -> tuple[Array, Analysed | None]:
-        """Return the Gram matrix (K, K) of the objectives' policy gradients over the sequences `rows`.
+        """Return the Gram matrix (K, K) of what the sequences `rows` add to the objectives' policy gradients.
 
         Args:
             decisions: B sequences of decisions, this process's share.
@@ -125,10 +140,11 @@ class GradientComparison:
         """Return what goes into each forward pass, as `Updater.micro_batches` has it, and how many passes count."""
         updater, (_, depth, objectives) = self._updater, advantages.shape
         lengths = updater.processes.concatenated(decisions.lengths)
+        everything = np.arange(len(lengths))
         places = updater.places(rows, len(lengths))
         if depth == 1 and len(places) and self.analyzer.mode != "backward":
             decisions = updater.policy.arranged(decisions, updater.settings.tokens_per_batch, places, objectives)
-        parts = list(updater.micro_batches(decisions, rows, lengths))
+        parts = list(updater.micro_batches(decisions, rows, lengths, of=everything))
         return parts or [_weightless(decisions)], len(parts)
 
     def _may_keep(self, parts: Sequence[Decisions]) -> bool:

@@ -130,12 +130,12 @@ class AgentSettings:
     # Gradient analysis (for weightings that need it, and for replays)
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
-    gradient_responses: int | None = 32
-    """Responses whose gradients are compared; None takes all of the step. They are whole groups of prompts drawn at
-    random, the last one cut where the number asks for it: a prompt is read once for its group. Where they fit into
-    tokens_per_batch, and there is one update a step without KL and entropy term, the update makes no further passes for
-    them. Where they do not fit, one gradient per objective is kept (sketch: small projections; backward: all forward
-    passes)."""
+    gradient_responses: int | None = 16
+    """Responses whose gradients are compared; None takes all of the step. They are drawn at random, with chances by
+    their advantages and by how unlikely their tokens were, and weighed so that they stand for all: the gradients are
+    estimated better than from twice as many drawn evenly. Where they fit into tokens_per_batch, and there is one update
+    a step without KL and entropy term, the update makes no further passes for them. Where they do not fit, one gradient
+    per objective is kept (sketch: small projections; backward: all forward passes)."""
     gradient_mode: GradientMode = "auto"
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
     (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from paretune.agents.analysed import Analysed, Rows, coefficients
+from paretune.agents.analysed import Analysed, Rows
 from paretune.agents.losses import importance_weights, loss_terms, token_weights
 from paretune.agents.policy import Decisions, Policy
 from paretune.agents.processes import Processes
@@ -127,56 +127,65 @@ class Updater:
     ) -> Sums:
         """Make the gradient of this process's share of the loss over the sequences `rows`, and return its sums."""
         self.optimizer.zero_grad(set_to_none=True)
-        sums, rest = Sums(), rows
-        if analysed is not None and self._backward_again(analysed, advantages_BT, rows, lengths, sums):
+        sums, rest, budget = Sums(), rows, self.settings.tokens_per_batch
+        coefficients = None if analysed is None else analysed.coefficients(advantages_BT)
+        if analysed is not None and coefficients is not None:
             rest = np.setdiff1d(rows, analysed.rows)
-        for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, of=rows):
-            reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
-            log_probs, entropies = self._log_probs(part)
-            old = log_probs.detach() if old_BT is None else old_BT[part_rows, : log_probs.shape[1]]
-            terms = loss_terms(log_probs, old, advantages_BT[part_rows, : log_probs.shape[1]], self.clip, reference)
-            loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
-            sums.policy += loss.item()
-            if terms.kl is not None:
-                part_kl = (terms.kl * weights_BT).sum()
-                sums.kl += part_kl.item()
-                loss = loss + self.settings.kl * part_kl
-            if entropies is not None:
-                part_entropy = (entropies * weights_BT).sum()
-                sums.entropy += part_entropy.item()
-                loss = loss - self.settings.entropy * part_entropy
-            self._descend(loss)
-            if (weights_BT > 0).any():
-                sums.clipped += int((terms.clipped & part.mask).sum())
-                sums.add_pass(old, part)
+            if len(places := self.places(rest, len(lengths))):
+                budget = analysed.budget_for(decisions.select(places), self.trained, budget)
+            self._backward_again(analysed, coefficients, advantages_BT, rows, lengths, sums)
+        if analysed is not None:
+            analysed.kept.forget()
+        for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, rows, budget):
+            old = None if old_BT is None else old_BT[part_rows]
+            self._backward_part(part, advantages_BT[part_rows], weights_BT, old, sums)
         return sums
 
+    def _backward_part(
+        self, part: Decisions, advantages: Tensor, weights_BT: Tensor, old_BT: Tensor | None, sums: Sums
+    ) -> None:
+        """Make the gradient of a micro-batch's loss; advantages are (B, 1) or (B, T)."""
+        reference = None if self.reference is None else self._no_grad_log_probs(self.reference, part)
+        log_probs, entropies = self._log_probs(part)
+        depth = log_probs.shape[1]
+        old = log_probs.detach() if old_BT is None else old_BT[:, :depth]
+        terms = loss_terms(log_probs, old, advantages[:, :depth], self.clip, reference)
+        loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
+        sums.policy += loss.item()
+        if terms.kl is not None:
+            part_kl = (terms.kl * weights_BT).sum()
+            sums.kl += part_kl.item()
+            loss = loss + self.settings.kl * part_kl
+        if entropies is not None:
+            part_entropy = (entropies * weights_BT).sum()
+            sums.entropy += part_entropy.item()
+            loss = loss - self.settings.entropy * part_entropy
+        self._descend(loss)
+        if (weights_BT > 0).any():
+            sums.clipped += int((terms.clipped & part.mask).sum())
+            sums.add_pass(old, part)
+
     def _backward_again(
-        self, analysed: Analysed, advantages_BT: Tensor, rows: Rows, lengths: NDArray[np.int64], sums: Sums
-    ) -> bool:
+        self,
+        analysed: Analysed,
+        coefficients: Tensor,
+        advantages_BT: Tensor,
+        rows: Rows,
+        lengths: NDArray[np.int64],
+        sums: Sums,
+    ) -> None:
         """Make the gradient of the analysed sequences' loss, as a part of that of `rows`, from the passes made before.
 
         At a ratio of 1 it is that of -sum of advantage * weight * log-probability.
-
-        Returns:
-            Whether that was possible: in shared prompts only what combines the objectives' advantages is known.
         """
         assert self.linear
-        given = [
-            (part, advantages_BT[part_rows, : log_probs.shape[1]], log_probs)
-            for part_rows, part, log_probs in analysed.passes
-        ]
-        known = [each for part, advantages, _ in given if (each := coefficients(part, advantages)) is not None]
-        if possible := len(known) == len(given):
-            for part, advantages, log_probs in given:
-                weights_BT = self._weights(part, rows, lengths)
-                sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
-                sums.add_pass(log_probs, part)
-            if known:
-                share = self._loss_share(analysed.rows, rows, lengths)
-                analysed.kept.backward(-share / analysed.factor * torch.cat(known))
-        analysed.kept.forget()
-        return possible
+        for part_rows, part, log_probs in analysed.passes:
+            advantages = advantages_BT[part_rows, : log_probs.shape[1]]
+            weights_BT = self._weights(part, rows, lengths)
+            sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
+            sums.add_pass(log_probs, part)
+        if len(coefficients):
+            analysed.kept.backward(-coefficients / analysed.factor)
 
     def _one_update(self, sums: Sums, scale: float, number: int) -> UpdateStatistics:
         """Make a step along the gradient of a loss over `number` decisions; `sums` are those of this process."""
@@ -224,7 +233,12 @@ class Updater:
         return self.policy.log_probs(part, self.settings.temperature), None
 
     def micro_batches(
-        self, decisions: Decisions, rows: Rows, lengths: NDArray[np.int64], of: Rows | None = None
+        self,
+        decisions: Decisions,
+        rows: Rows,
+        lengths: NDArray[np.int64],
+        of: Rows | None = None,
+        max_tokens: int | None = None,
     ) -> Iterator[tuple[Rows, Decisions, Tensor]]:
         """Yield this process's share of the sequences `rows` in parts, with what each decision weighs in the loss.
 
@@ -233,11 +247,12 @@ class Updater:
             rows: Numbers of sequences, of all processes.
             lengths: Lengths of the sequences of all processes.
             of: The sequences that the loss is a mean over; None is `rows`.
+            max_tokens: Most tokens of a part; None is what the settings say.
 
         Yields:
             Places in `decisions`, the decisions there, and their weights.
         """
-        for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths))):
+        for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths)), max_tokens):
             part = decisions.select(part_rows)
             yield part_rows, part, self._weights(part, rows if of is None else of, lengths) * counts
 
@@ -246,12 +261,12 @@ class Updater:
         own = self.processes.share(number)
         return rows[(rows >= own.start) & (rows < own.stop)] - own.start
 
-    def _passes(self, decisions: Decisions, rows: Rows) -> Iterator[tuple[Rows, bool]]:
+    def _passes(self, decisions: Decisions, rows: Rows, max_tokens: int | None = None) -> Iterator[tuple[Rows, bool]]:
         """Yield the sequences of each forward pass, and whether they count.
 
         Processes that are `in_step` make as many passes as the one that makes most.
         """
-        parts = decisions.micro_batches(rows, self.settings.tokens_per_batch)
+        parts = decisions.micro_batches(rows, max_tokens or self.settings.tokens_per_batch)
         number = max(1, *self.processes.gathered(len(parts))) if self.in_step else len(parts)
         yield from ((part_rows, True) for part_rows in parts)
         shortest = np.array([int(decisions.lengths.argmin())])
@@ -260,12 +275,6 @@ class Updater:
     def _weights(self, part: Decisions, rows: Rows, lengths: NDArray[np.int64]) -> Tensor:
         """Return what each decision (B, T) of a part weighs in the loss over the sequences `rows`."""
         return token_weights(part.mask, self.loss_mean, len(rows), int(lengths[rows].sum()), self.longest)
-
-    def _loss_share(self, some: Rows, rows: Rows, lengths: NDArray[np.int64]) -> float:
-        """Return what a decision weighs in the loss over `rows`, over what it weighs in that over `some` of them."""
-        if self.loss_mean == "token":
-            return float(lengths[some].sum() / lengths[rows].sum())
-        return len(some) / len(rows)
 
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""

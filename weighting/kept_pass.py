@@ -32,6 +32,13 @@ class KeptPass:
         """Keep a use of a parameter, with the number of the score (N,) that each position belongs to."""
         self._uses[parameter].append((factors, scores))
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the factors take."""
+        tensors = [x for uses in self._uses.values() for factors, _ in uses for x in (factors.rows, factors.columns)]
+        storages = {x.untyped_storage().data_ptr(): x.untyped_storage() for x in tensors if x is not None}
+        return sum(storage.nbytes() for storage in storages.values())
+
     @torch.no_grad()
     def gram(self, total: FactorGram, order: list[nn.Parameter], advantages: Tensor) -> NDArray[np.float64]:
         """Return the products (K, K) of the gradients of sum_b advantages_bk * scores_b.

@@ -61,8 +61,8 @@ class Settings:
     """Responses per prompt."""
     max_tokens: int = 64
     """Longest response in tokens."""
-    gradient_share: float = 0.25
-    """Share of a step's responses whose gradients are compared, whole groups; a quarter is the agents' default."""
+    gradient_share: float = 0.125
+    """Share of a step's responses whose gradients are compared; an eighth is the 16 of the agents' default."""
     width: int = 32
     """Width of the sketch."""
     widths: tuple[int, ...] = (4, 8, 16, 32, 64)

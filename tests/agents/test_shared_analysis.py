@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from paretune.agents import RLOO, AgentSettings, Tokens
+from paretune.agents import AgentSettings, Tokens
 from paretune.agents.gradients import GradientComparison
 from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.updater import Updater
 
-from .letters import LettersEnv, random_policy
+from .letters import random_policy
 from .test_scoring import policy_of
 from .test_shared_prompts import groups
 
@@ -87,14 +87,6 @@ def test_the_update_is_that_of_passes_of_its_own(family, rows, advantages):
         torch.testing.assert_close(from_kept, own, rtol=1e-5, atol=1e-6)
     combined = advantages is WEIGHTED  # what is no combination of the objectives' advantages is computed anew
     assert passes == [len(ROWS), len(ROWS) - (len(rows) if combined else 0)]
-
-
-def test_whole_groups_are_analysed():
-    made = RLOO(LettersEnv(), random_policy(), "gradient", prompts_per_step=5, group_size=4, gradient_responses=10)
-    drawn = [made.gradients._drawn(step, 20) for step in range(8)]
-    for rows in drawn:
-        assert len(rows) == 10 and sorted(np.bincount(rows // 4, minlength=5)) == [0, 0, 2, 4, 4]
-    assert len({tuple(rows) for rows in drawn}) > 1
 
 
 def test_in_bfloat16_the_matrix_is_as_near_to_float32_as_that_of_whole_sequences():

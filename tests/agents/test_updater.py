@@ -213,7 +213,7 @@ def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, m
 
     policy = random_policy(dtype=torch.float64)
     part = tokens.select(rows)
-    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.lengths) / len(rows)
+    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.lengths) / len(PROMPTS)
     gradients = []
     for advantages_B in torch.as_tensor(advantages_BK[rows]).T:
         by_parameter = torch.autograd.grad((scores * advantages_B).sum(), policy.model.parameters(), retain_graph=True)

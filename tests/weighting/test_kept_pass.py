@@ -120,3 +120,14 @@ def test_two_ranks_get_the_matrix_of_one():
 
     both = gram_of_two_ranks(gram)
     assert_equal_up_to_rounding(both, gram([0, 1, 2], None))
+
+
+def test_its_size_counts_every_factor_once():
+    model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 1, bias=False)).double()
+    analyzer = GradientAnalyzer(model)
+    with analyzer.watch(keep=True):
+        scores = model(draw(7, 3)).squeeze(1)
+    analyzer.gram(scores, draw(7, 2))
+    assert analyzer.kept.size == 7 * (3 + 5 + 5 + 1) * 8  # inputs and output gradients; one serves weight and bias
+    analyzer.kept.forget()
+    assert analyzer.kept.size == 0
