@@ -24,6 +24,9 @@ from paretune.weighting.shared_rows import SharedRows
 
 Array = NDArray[np.float64]
 
+FEW = 8
+"""Sequences that are analysed by default, of 32 to 128; of fewer a quarter, of more a sixteenth."""
+
 LEAST_DOUBT = 0.1
 """What is added to the doubt 1 - p of a decision before sequences are drawn, as a share of the mean doubt."""
 
@@ -93,7 +96,7 @@ class GradientComparison:
         sums = [(sizes_BT * doubts_BT).sum(1), (sizes_BT * mask_BT).sum(1), doubts_BT.sum(1), mask_BT.sum(1)]
         doubtful_B, judged_B, doubts_B, lengths_B = processes.concatenated(np.stack(sums, axis=1)).T
         sizes_B = doubtful_B + LEAST_DOUBT * doubts_B.sum() / lengths_B.sum() * judged_B
-        chances_B = chances(sizes_B, settings.gradient_responses or len(advantages))
+        chances_B = chances(sizes_B, settings.gradient_responses or default_number(len(advantages)))
         rows = draw(chances_B, generator(settings.seed, step, "gradient responses"))
         return rows, advantages / np.where(chances_B > 0, chances_B, 1.0)[:, None, None]
 
@@ -163,6 +166,16 @@ class GradientComparison:
             and 2 * sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch
             and not any(updater.policy.recomputes(part) for part in parts)
         )
+
+
+def default_number(sequences: int) -> int:
+    """Return how many of a step's sequences are analysed by default.
+
+    Example:
+        >>> [default_number(sequences) for sequences in (2, 16, 32, 128, 512)]
+        [1, 4, 8, 8, 32]
+    """
+    return max(min(FEW, sequences // 4), sequences // 16, 1)
 
 
 def _told_apart(part: Decisions, advantages: Array) -> tuple[Decisions, SharedRows | None]:

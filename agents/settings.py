@@ -130,26 +130,25 @@ class AgentSettings:
     # Gradient analysis (for weightings that need it, and for replays)
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
-    gradient_responses: int | None = 16
-    """Responses whose gradients are compared; None takes all of the step. They are drawn at random, with chances by
-    their advantages and by how unlikely their tokens were, and weighed so that they stand for all: the gradients are
-    estimated better than from twice as many drawn evenly. Where they fit into tokens_per_batch, and there is one update
-    a step without KL and entropy term, the update makes no further passes for them. Where they do not fit, one gradient
-    per objective is kept (sketch: small projections; backward: all forward passes)."""
+    gradient_responses: int | None = None
+    """Responses whose gradients are compared; None is a sixteenth of the step's, but at least 8, or a quarter if that is
+    less. They are drawn at random, with chances by their advantages and by how unlikely their tokens were, and weighed
+    so that they stand for all. Where they fit into tokens_per_batch, and there is one update a step without KL and
+    entropy term, the update makes no further passes for them. Where they do not fit, one gradient per objective is kept
+    (sketch: small projections; backward: all forward passes)."""
     gradient_mode: GradientMode = "auto"
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
     (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear
     layers, embeddings, norms and LoRA, else backward."""
-    gradient_width: int = 32
+    gradient_width: int = 16
     """Dimensions that sketch projects each side of a layer's gradient onto; its error falls with the root."""
     gradient_every: int = 1
     """Training steps from one comparison of gradients to the next. In between, weightings go on with the last Gram
     matrix."""
     gradient_reuse: bool = True
     """Let the update take the compared responses' part of its gradient from the comparison's own pass, where it can:
-    less time, more memory (about that of the activations of half a batch). It can where the loss is linear in the
-    advantages (one update a step, no KL or entropy term), all trained parameters are compared, and the responses fill
-    at most half of tokens_per_batch."""
+    less time, about the same memory. It can where the loss is linear in the advantages (one update a step, no KL or
+    entropy term), all trained parameters are compared, and the responses fill at most half of tokens_per_batch."""
     record_gram: bool = False
     """Compare gradients at every step, also where the weighting does without, and keep the Gram matrix in the run's
     history, so that every weighting can be replayed on it. It changes nothing in the training but its time."""

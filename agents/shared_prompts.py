@@ -116,6 +116,8 @@ def grouped(tokens: Tokens, max_tokens: int, rows: NDArray[np.int64] | None = No
         tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which_B.cpu().numpy(), copies
     )
     rows = np.arange(len(tokens.mask)) if rows is None else rows
+    if copies * len(np.unique(shared.group[rows])) >= len(rows):
+        return tokens
     allowed = GAIN * (tokens.prompt_lengths[rows] + tokens.lengths[rows]).sum()
     size = _size(shared, rows, max_tokens)
     return shared if size < allowed or size < GAIN * _size(tokens, rows, max_tokens) else tokens

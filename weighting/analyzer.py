@@ -66,7 +66,7 @@ class GradientAnalyzer:
         parameters: str = "all",
         mode: Mode = "auto",
         *,
-        width: int = 32,
+        width: int = 16,
         seed: int = 0,
         reduce: Reduce | None = None,
     ) -> None:

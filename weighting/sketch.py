@@ -60,4 +60,4 @@ class Sketch:
         octets = torch.empty(size * self.width // 8 + 1, dtype=torch.uint8, device=like.device)
         octets.random_(0, 256, generator=generator)  # eight signs for one random number
         self._signs_of_octets = self._signs_of_octets.to(like)
-        return self._signs_of_octets[octets.int()].flatten()[: size * self.width].view(size, self.width)
+        return self._signs_of_octets.index_select(0, octets.int()).flatten()[: size * self.width].view(size, self.width)

@@ -61,9 +61,9 @@ class Settings:
     """Responses per prompt."""
     max_tokens: int = 64
     """Longest response in tokens."""
-    gradient_share: float = 0.125
-    """Share of a step's responses whose gradients are compared; an eighth is the 16 of the agents' default."""
-    width: int = 32
+    gradient_responses: int | None = None
+    """Responses whose gradients are compared; None is the agents' default."""
+    width: int = 16
     """Width of the sketch."""
     widths: tuple[int, ...] = (4, 8, 16, 32, 64)
     """Widths whose errors are compared."""
@@ -129,7 +129,7 @@ def agent(policy: str, k: int, arm: str, settings: Settings, lr: float | None = 
         lr=lr,
         eval_every=10**9,
         eval_prompts=1,
-        gradient_responses=max(round(settings.gradient_share * prompts * settings.group_size), 2),
+        gradient_responses=settings.gradient_responses,
         gradient_mode="auto" if arm == "fixed" else arm,
         gradient_width=settings.width,
     )

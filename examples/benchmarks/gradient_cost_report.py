@@ -6,6 +6,8 @@ from typing import Any
 
 from origin import told
 
+from paretune.agents.gradients import default_number
+
 GOALS = {"exact": 1.25, "sketch": 1.08}
 GOAL_OBJECTIVES, GOAL_WEIGHTS = 3, 0.02
 
@@ -20,7 +22,7 @@ def page(record: dict[str, Any]) -> str:
         "",
         f"Arithmetic, GRPO, {settings['prompts_per_step']} prompts x {settings['group_size']} responses of at most "
         f"{settings['max_tokens']} tokens (an eighth of the prompts for larger models), gradients of "
-        f"{settings['gradient_share']:.0%} of the responses (whole groups), sketches of width {settings['width']}; "
+        f"{compared(settings)}, sketches of width {settings['width']}; "
         f"medians of {settings['repeats']} steps that take turns, ratios to the fixed-weight step of the same turn. A "
         f"step includes sampling. Goals at K = {GOAL_OBJECTIVES}: exact at most {GOALS['exact']}, "
         f"sketch at most {GOALS['sketch']}.",
@@ -44,6 +46,15 @@ def page(record: dict[str, Any]) -> str:
     for r in record["errors"]:
         lines.append(f"| {r['policy']} | {r['objectives']} | {r['width']} | {r['error']:.4f} | {r['bias']:.4f} |")
     return "\n".join([*lines, "", weights(record["weights"]), "", *verdicts(record)]) + "\n"
+
+
+def compared(settings: dict[str, Any]) -> str:
+    """Return how many responses' gradients are compared, in words."""
+    if settings["gradient_responses"] is not None:
+        return f"{settings['gradient_responses']} responses"
+    number = settings["prompts_per_step"] * settings["group_size"]
+    fewer = max(number // 8, settings["group_size"])
+    return f"{default_number(number)} of {number} responses ({default_number(fewer)} of {fewer})"
 
 
 def weights(differences: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
 CHUNKED = {"tokens_per_batch": 60, "logits_at_once": 40, "gradient_checkpointing": True, "eval_prompts": 5}
 CHUNKED |= {"entropy": 0.01, "record_gram": True}
-EMBEDDED = {"group_size": 2, "max_new_tokens": 12, "eval_prompts": 3, "gradient_responses": None}
+EMBEDDED = {"group_size": 2, "max_new_tokens": 12, "eval_prompts": 3, "gradient_responses": 1000}
 EMBEDDED |= {"sample_batch": 4, "lr": 3e-5}
 REUSE = {"kl": 0.0, "epochs": 1, "minibatches": 1, "gradient_responses": 2}
 RUNS = {

@@ -119,7 +119,12 @@ def test_the_drawn_sequences_stand_for_all():
     assert np.corrcoef(sizes_B, hits_B)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("number", [None, len(PROMPTS)])
+def test_by_default_few_are_drawn():
+    drawn, weighed_BTK = GradientComparison(updater())._drawn(0, some_tokens(), ADVANTAGES_BTK)
+    assert len(drawn) == len(PROMPTS) // 4 and weighed_BTK.shape == ADVANTAGES_BTK.shape
+
+
+@pytest.mark.parametrize("number", [len(PROMPTS), 10 * len(PROMPTS)])
 def test_where_all_are_taken_nothing_is_estimated(number):
     gradients = GradientComparison(updater(gradient_responses=number))
     gram, _ = gradients.at(0, some_tokens(), ADVANTAGES_BTK, reuse=False)

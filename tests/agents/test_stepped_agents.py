@@ -140,7 +140,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(policy, tmp_path):
 
 
 def test_the_weights_of_the_gradient_guided_method_come_from_single_decisions():
-    made = RLOO(StyleEnv(4, 5), "mlp", GradientWeighting(2), gradient_responses=None, loss_mean="token", **QUICK)
+    made = RLOO(StyleEnv(4, 5), "mlp", GradientWeighting(2), gradient_responses=1000, loss_mean="token", **QUICK)
     outcome = made.task.act([100, 100, 200, 200], np.random.default_rng(0))
     credit_BTK = made.task.credit(outcome, made.task.returns(outcome))
     gram, _ = made.gradients.compare(outcome.decisions, credit_BTK, np.arange(4))
