@@ -131,11 +131,11 @@ class AgentSettings:
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
     gradient_responses: int | None = None
-    """Responses whose gradients are compared; None is a sixteenth of the step's, but at least 8, or a quarter if that is
-    less. They are drawn at random, with chances by their advantages and by how unlikely their tokens were, and weighed
-    so that they stand for all. Where they fit into tokens_per_batch, and there is one update a step without KL and
-    entropy term, the update makes no further passes for them. Where they do not fit, one gradient per objective is kept
-    (sketch: small projections; backward: all forward passes)."""
+    """Responses whose gradients are compared; None is a sixteenth of the step's, but at least 8 (of few, a quarter).
+    They are drawn at random, with chances by their advantages and by how unlikely their tokens were, and weighed so
+    that they stand for all. Where they fit into tokens_per_batch, and there is one update a step without KL and
+    entropy term, the update makes no further passes for them. Where they do not fit, one gradient per objective is
+    kept (sketch: small projections; backward: all forward passes)."""
     gradient_mode: GradientMode = "auto"
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
     (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear
