@@ -73,7 +73,7 @@ class GradientComparison:
         settings = self._updater.settings
         if self.last is not None and step - self.last[0] < settings.gradient_every:
             return self.last[1], None
-        rows, weighed = self._drawn(step, decisions, advantages)
+        rows, weighed = self.drawn(step, decisions, advantages)
         if self.analyzer.sketch is not None:
             self.analyzer.sketch.draw = step
         own = self._updater.processes.share(len(advantages))
@@ -82,12 +82,20 @@ class GradientComparison:
         self.last = step, gram_KK
         return gram_KK, analysed
 
-    def _drawn(self, step: int, decisions: Decisions, advantages: Array) -> tuple[Rows, Array]:
-        """Return the sequences that are analysed, and advantages with which they stand for all.
+    def drawn(self, step: int, decisions: Decisions, advantages: Array) -> tuple[Rows, Array]:
+        """Draw the sequences that are analysed.
 
         A decision's score has a gradient with respect to the logits of at least 1 - p and at most sqrt(2) (1 - p) if p
         is its probability. So a sequence's part in the gradients is about sum_t |a_t| (1 - p_t), which its chance is
         proportional to, but for a little more that allows for what this leaves out.
+
+        Args:
+            step: Number of the step, which the draw depends on.
+            decisions: B sequences of decisions, this process's share.
+            advantages: The objectives' advantages, (B, 1, K) or (B, T, K), of all processes.
+
+        Returns:
+            The sequences' numbers among those of all processes, and advantages with which they stand for all.
         """
         settings, processes = self._updater.settings, self._updater.processes
         sizes_BT = np.linalg.norm(advantages[processes.share(len(advantages))], axis=2)[:, : decisions.mask.shape[1]]

@@ -109,7 +109,7 @@ def test_the_drawn_sequences_stand_for_all():
     gradients = GradientComparison(updater(gradient_responses=4))
     n, total_BK, hits_B = 4000, np.zeros((len(PROMPTS), 3)), np.zeros(len(PROMPTS))
     for step in range(n):
-        rows, weighed_BTK = gradients._drawn(step, tokens, advantages_BTK)
+        rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
         assert len(rows) == 4 and not {1, 5} & set(rows)  # these add nothing to any gradient
         total_BK[rows] += weighed_BTK[rows, 0] / n
         hits_B[rows] += 1 / n
@@ -120,7 +120,7 @@ def test_the_drawn_sequences_stand_for_all():
 
 
 def test_by_default_few_are_drawn():
-    drawn, weighed_BTK = GradientComparison(updater())._drawn(0, some_tokens(), ADVANTAGES_BTK)
+    drawn, weighed_BTK = GradientComparison(updater()).drawn(0, some_tokens(), ADVANTAGES_BTK)
     assert len(drawn) == len(PROMPTS) // 4 and weighed_BTK.shape == ADVANTAGES_BTK.shape
 
 
@@ -141,7 +141,7 @@ def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well(
     advantages_BTK = ADVANTAGES_BTK * np.geomspace(0.1, 3, len(PROMPTS))[:, None, None]
     gradients, rng, errors = GradientComparison(updater(gradient_responses=4)), np.random.default_rng(0), []
     for step in range(300):
-        rows, weighed_BTK = gradients._drawn(step, tokens, advantages_BTK)
+        rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
         even = rng.permutation(len(PROMPTS))[:4]
         found = [weighed_BTK[rows, 0].T @ terms_BP[rows], 3 * advantages_BTK[even, 0].T @ terms_BP[even]]
         errors.append([np.square(g - advantages_BTK[:, 0].T @ terms_BP).sum() for g in found])

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "grad
 @pytest.mark.slow
 def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     small = ["--policies", "tiny-math", "--objectives", "3", "--repeats", "1", "--prompts-per-step", "4"]
-    small += ["--group-size", "4", "--max-tokens", "48", "--gradient-share", "1", "--widths", "4", "128"]
+    small += ["--group-size", "4", "--max-tokens", "48", "--gradient-responses", "16", "--widths", "4", "128"]
     small += ["--draws", "4", "--run-steps", "2", "--out", str(tmp_path)]
     done = subprocess.run([sys.executable, SCRIPT, *small], capture_output=True, text=True)
     assert (tmp_path / "gradient_cost.json").exists(), done.stderr
