@@ -1,9 +1,9 @@
 """How well few responses stand for all of a step's when gradients are compared, by how they are drawn.
 
 Runs of tiny-math on Arithmetic under the gradient weighting, which sees all responses of a step. At each step the
-scalar products of all responses' gradients are computed one by one; they give the Gram matrix that any draw of responses
-would have led to. Measured are the errors of the influences (over the mean squared norm of the gradients, as the
-weighting takes them) and the largest difference of the weights that the weighting would have had in that run.
+scalar products of all responses' gradients are computed one by one; they give the Gram matrix that any draw of
+responses would have led to. Measured are the errors of the influences (over the mean squared norm of the gradients,
+as the weighting takes them) and the largest difference of the weights that the weighting would have had in that run.
 
 `python examples/benchmarks/compared_responses.py` writes compared_responses.json and .md.
 """
