@@ -88,6 +88,7 @@ class OneBackward:
         chosen = {child: {name: p for name, p in held.items() if p in self._index} for child, held in own.items()}
         self._holders = {child: held for child, held in chosen.items() if held}
         self._kinds = {child: kind_of(child) for child in self._holders}
+        self._not_chosen = [parameter for parameter in module.parameters() if parameter not in self._index]
         self.kept: KeptPass | None = None
         self._total: FactorGram | None = None
         self._advantages: list[Tensor] = []  # of the micro-batches
@@ -147,7 +148,7 @@ class OneBackward:
     @contextmanager
     def _tapped(self) -> Iterator[None]:
         """Put the taps in, and let the graph begin at the lowest of them."""
-        others = [p for p in self._module.parameters() if p.requires_grad and p not in self._index]
+        others = [parameter for parameter in self._not_chosen if parameter.requires_grad]
         handles = [self._module.register_forward_pre_hook(self._see_rows, with_kwargs=True)]
         handles += [module.register_forward_hook(self._tap, with_kwargs=True) for module in self._holders]
         for parameter in others:
