@@ -109,15 +109,13 @@ def grouped(tokens: Tokens, max_tokens: int, rows: NDArray[np.int64] | None = No
         rows: Those that there are forward passes over; None is all.
         copies: How often a shared prompt is read.
     """
-    _, _, which_B = different_prompts(tokens.prompt, tokens.prompt_mask)
-    if int(which_B.max()) + 1 == len(which_B):
+    rows = np.arange(len(tokens.mask)) if rows is None else rows
+    group = different_prompts(tokens.prompt, tokens.prompt_mask)[2].cpu().numpy()
+    if copies * len(np.unique(group[rows])) >= len(rows):
         return tokens
     shared = GroupedTokens(
-        tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, which_B.cpu().numpy(), copies
+        tokens.prompt, tokens.prompt_mask, tokens.response, tokens.mask, tokens.log_probs, group, copies
     )
-    rows = np.arange(len(tokens.mask)) if rows is None else rows
-    if copies * len(np.unique(shared.group[rows])) >= len(rows):
-        return tokens
     allowed = GAIN * (tokens.prompt_lengths[rows] + tokens.lengths[rows]).sum()
     size = _size(shared, rows, max_tokens)
     return shared if size < allowed or size < GAIN * _size(tokens, rows, max_tokens) else tokens

@@ -237,7 +237,7 @@ class Updater:
         decisions: Decisions,
         rows: Rows,
         lengths: NDArray[np.int64],
-        of: Rows | None = None,
+        of: Rows,
         max_tokens: int | None = None,
     ) -> Iterator[tuple[Rows, Decisions, Tensor]]:
         """Yield this process's share of the sequences `rows` in parts, with what each decision weighs in the loss.
@@ -246,7 +246,7 @@ class Updater:
             decisions: This process's share of all sequences.
             rows: Numbers of sequences, of all processes.
             lengths: Lengths of the sequences of all processes.
-            of: The sequences that the loss is a mean over; None is `rows`.
+            of: The sequences that the loss is a mean over.
             max_tokens: Most tokens of a part; None is what the settings say.
 
         Yields:
@@ -254,7 +254,7 @@ class Updater:
         """
         for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths)), max_tokens):
             part = decisions.select(part_rows)
-            yield part_rows, part, self._weights(part, rows if of is None else of, lengths) * counts
+            yield part_rows, part, self._weights(part, of, lengths) * counts
 
     def places(self, rows: Rows, number: int) -> Rows:
         """Return where those of the sequences `rows` that this process has, of `number` in all, are in its share."""

@@ -20,7 +20,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 from origin import origin, told
-from scipy import stats
+from toy_fronts_report import half_width
 
 from paretune.agents import GRPO
 from paretune.agents.display import SilentDisplay
@@ -212,8 +212,8 @@ def interval(values: list[float]) -> str:
     mean = f"{np.mean(values):.3f}"
     if len(values) == 1:
         return mean
-    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    return f"{mean} [{low:.3f}, {high:.3f}]"
+    half = half_width(np.array(values))
+    return f"{mean} [{np.mean(values) - half:.3f}, {np.mean(values) + half:.3f}]"
 
 
 def main(settings: Settings) -> None:
