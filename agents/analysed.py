@@ -66,13 +66,14 @@ class Analysed:
             trained: The parameters that get gradients.
             max_tokens: Most tokens of a pass anyhow; if all sequences need several passes, some meet gradients anyhow.
         """
-        size, read = rest.padding[1], sum(part.padding[1] for _, part, _ in self.passes)
-        if size > max_tokens or read == 0:
+        read = sum(part.padding[1] for _, part, _ in self.passes)
+        if rest.batch_tokens > max_tokens or read == 0:
             return max_tokens
         gradients = sum(parameter.numel() * parameter.element_size() for parameter in trained)
         saved = sum(int(part.lengths.sum()) for _, part, _ in self.passes)  # shared prompts are read for the rest, too
-        excess = math.ceil(gradients * read / self.kept.size) - saved  # the kept factors tell what a token takes
-        return max_tokens if excess <= 0 else max(size - excess, math.ceil(size / MOST_PASSES))
+        excess = gradients * read / self.kept.size - saved  # the kept factors tell what a token takes
+        share = max(1 - max(excess, 0) / rest.padding[1], 1 / MOST_PASSES)
+        return max_tokens if share == 1 else math.ceil(share * rest.batch_tokens)
 
 
 def _coefficients(part: Decisions, advantages: Tensor) -> Tensor | None:

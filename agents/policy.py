@@ -53,6 +53,11 @@ class Decisions(Protocol):
         ...
 
     @property
+    def batch_tokens(self) -> int:
+        """What all sequences in one batch count as in `micro_batches`."""
+        ...
+
+    @property
     def padding(self) -> tuple[int, int]:
         """How much of a forward pass is padding, and how much there is in all."""
         ...

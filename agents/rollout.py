@@ -75,6 +75,11 @@ class Tokens:
         return micro_batches(rows, self.prompt_lengths + self.lengths, max_tokens)
 
     @property
+    def batch_tokens(self) -> int:
+        """What all responses in one batch count as in `micro_batches`."""
+        return self.padding[1]
+
+    @property
     def padding(self) -> tuple[int, int]:
         """Numbers of padding tokens, and of all tokens, of prompts and responses as `joined` pads them."""
         lengths = self.prompt_lengths + self.lengths

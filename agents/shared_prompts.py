@@ -90,6 +90,14 @@ class GroupedTokens(Tokens):
         return [np.concatenate(blocks[run.start : run.stop]) for run in cheapest_runs(len(blocks), costs)]
 
     @property
+    def batch_tokens(self) -> int:
+        """What all responses in one batch count as in `micro_batches`."""
+        all_lengths = self.lengths
+        groups = [all_lengths[self.group == number] for number in np.unique(self.group)]
+        read = sum(max(len(lengths), self.copies) for lengths in groups) * int(self.prompt_lengths.max())
+        return read + sum(len(lengths) * int(lengths.max()) for lengths in groups)
+
+    @property
     def padding(self) -> tuple[int, int]:
         """Numbers of padding tokens, and of all tokens, of different prompts and of responses."""
         first_U, _ = self.prompts()

@@ -60,6 +60,11 @@ class Steps:
         return micro_batches(rows, self.lengths, max_tokens, cost=max_tokens)
 
     @property
+    def batch_tokens(self) -> int:
+        """What all episodes in one batch count as in `micro_batches`."""
+        return self.padding[1]
+
+    @property
     def padding(self) -> tuple[int, int]:
         """Numbers of padding steps, and of all steps."""
         return int((~self.mask).sum()), self.mask.numel()

@@ -57,17 +57,18 @@ def test_small_passes_beside_the_gradients_change_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "budget", "expected"),
+    ("parameters", "batch_tokens", "budget", "expected"),
     [
-        (24, 100, 100),  # 96 bytes of gradients are as much as 24 tokens take, which the 3 x 8 compared ones save
-        (34, 100, 54),  # 10 tokens more
-        (10**6, 100, 16),  # but never less than a quarter
-        (34, 60, 60),  # there are several passes in any case
+        (24, 64, 100, 100),  # 96 bytes of gradients are as much as 24 tokens take, which the 3 x 8 compared ones save
+        (34, 64, 100, 54),  # 10 tokens more
+        (34, 96, 100, 81),  # the same share, where responses count with whole prompts that are read once
+        (10**6, 64, 100, 16),  # but never less than a quarter
+        (34, 64, 60, 60),  # there are several passes in any case
     ],
 )
-def test_passes_beside_gradients_are_smaller_by_what_these_take(parameters, budget, expected):
+def test_passes_beside_gradients_are_smaller_by_what_these_take(parameters, batch_tokens, budget, expected):
     part: Any = SimpleNamespace(padding=(0, 48), lengths=np.array([8, 8, 8]))
-    rest: Any = SimpleNamespace(padding=(0, 64))
+    rest: Any = SimpleNamespace(padding=(0, 64), batch_tokens=batch_tokens)
     kept: Any = SimpleNamespace(size=48 * 4)
     analysed = Analysed(np.arange(3), [(np.arange(3), part, torch.zeros(0))], kept, 1.0)
     assert analysed.budget_for(rest, [torch.zeros(parameters)], budget) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,13 @@ def test_batches_hold_each_row_once_within_their_budget_and_their_padding_is_cou
         int(responses.max() * 2 - responses.sum()),
         prompt + 2 * responses.max(),
     )
+
+
+def test_a_budget_of_what_a_batch_counts_as_is_just_enough_for_it() -> None:
+    for tokens in (groups(), as_grouped(groups()), replace(as_grouped(groups()), copies=4)):
+        every = np.arange(len(tokens.mask))
+        assert len(tokens.micro_batches(every, tokens.batch_tokens)) == 1
+        assert len(tokens.micro_batches(every, tokens.batch_tokens - 1)) > 1
 
 
 def test_models_with_another_memory_do_without() -> None:
