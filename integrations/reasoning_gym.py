@@ -2,21 +2,25 @@
 
 Reasoning Gym (Stojanovski et al., arXiv 2505.24760) generates tasks and scores answers. Responses are hostile text, and
 some of its scorers evaluate answers as Python or with a parser that does: datasets whose scorer can reach such a
-function are refused. Answers are bounded in length before a scorer sees them; how long it takes over them is its own
-business.
+function are refused. Answers are bounded in length before a scorer sees them, and scorers run in worker processes with
+limits of time and memory: one of them turns an answer of "9999999999" into that many moves.
 
 Shapes: B responses.
 """
 
 from __future__ import annotations
 
+import base64
+import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from paretune.envs import SPLITS, Conciseness, Objective, Prompt, ResponseEnv, Scores, Split
+from paretune.envs.judge_pool import JudgePool
 from paretune.envs.response import check_split
 from paretune.envs.suggest import unknown_name
 
@@ -55,21 +59,26 @@ def last_answer(response: str) -> str:
 class TaskAccuracy(Objective):
     """The dataset's own score of the answer, in [0, 1]; many give partial credit.
 
-    Answers that its scorer fails on are wrong, and counted: `counts()` gives `accuracy/undecided` and
-    `accuracy/no_answer` since the objective was made.
+    Answers that its scorer fails on, or takes too long over, are wrong, and counted: `counts()` gives
+    `accuracy/undecided` and `accuracy/no_answer` since the objective was made.
 
     Attributes:
-        score_answer: The dataset's scorer, from an answer and the task's entry.
+        pool: What runs the dataset's scorer.
         entries: The dataset's entries by the prompts' texts.
     """
 
     name = "accuracy"
 
-    def __init__(
-        self, score_answer: Callable[[str, dict[str, Any]], float], entries: Mapping[str, dict[str, Any]]
-    ) -> None:
-        """Set up."""
-        self.score_answer, self.entries = score_answer, entries
+    def __init__(self, dataset: str, options: Mapping[str, Any], entries: Mapping[str, dict[str, Any]]) -> None:
+        """Set up; no process starts yet.
+
+        Args:
+            dataset: The dataset's name.
+            options: Its options.
+            entries: Its entries by the prompts' texts.
+        """
+        self.pool = JudgePool(Path(__file__).with_name("reasoning_gym_judge.py"), packed((dataset, dict(options))))
+        self.entries = entries
         self._no_answer = self._undecided = 0
 
     def __call__(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Scores:
@@ -78,30 +87,42 @@ class TaskAccuracy(Objective):
         Raises:
             ValueError: If a prompt is not one of the environment's.
         """
-        return np.array([self._score(*pair) for pair in zip(prompts, responses, strict=True)], dtype=np.float32)
+        entries = [self._entry(prompt) for prompt in prompts]
+        answers = [last_answer(response) for response in responses]
+        pairs = {
+            number: (packed(entry), answer)
+            for number, (entry, answer) in enumerate(zip(entries, answers, strict=True))
+            if answer and len(answer) <= max(MAX_ANSWER_CHARS, 2 * len(str(entry["answer"])))
+        }
+        verdicts = self.pool.verdicts(pairs.values())
+        scores = np.zeros(len(prompts), dtype=np.float32)
+        for number, pair in pairs.items():
+            score = verdicts.get(pair)
+            if score is None or not np.isfinite(score):
+                self._undecided += 1
+            else:
+                scores[number] = min(max(score, 0.0), 1.0)
+        self._no_answer += answers.count("")
+        return scores
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of responses without an answer, and of answers that the scorer failed on."""
         return {"accuracy/no_answer": self._no_answer, "accuracy/undecided": self._undecided}
 
-    def _score(self, prompt: Prompt, response: str) -> float:
+    def close(self) -> None:
+        """End the processes; they start again when needed."""
+        self.pool.close()
+
+    def _entry(self, prompt: Prompt) -> dict[str, Any]:
         entry = self.entries.get(prompt.text)
         if entry is None:
             raise ValueError(f"prompt: must be one of the environment's own, got {prompt.text[:80]!r}")
-        answer = last_answer(response)
-        if not answer:
-            self._no_answer += 1
-            return 0.0
-        if len(answer) > max(MAX_ANSWER_CHARS, 2 * len(str(entry["answer"]))):
-            return 0.0
-        try:
-            score = float(self.score_answer(answer, entry))
-        except Exception:  # whatever a hostile answer made of a scorer that is not ours
-            score = np.nan
-        if not np.isfinite(score):
-            self._undecided += 1
-            return 0.0
-        return min(max(score, 0.0), 1.0)
+        return entry
+
+
+def packed(thing: Any) -> str:
+    """Return something as text for `reasoning_gym_judge.py`, which trusts this process."""
+    return base64.b64encode(pickle.dumps(thing)).decode()
 
 
 class AnswerFormat(Objective):
@@ -186,12 +207,12 @@ class ReasoningGymEnv(ResponseEnv):
             if count < 1:
                 raise ValueError(f"{name} must be at least 1; got {count}")
         counts: dict[Split, int] = {"train": train, "validation": held_out, "test": held_out}
-        self.dataset = _make_dataset(dataset, dict(dataset_options or {}), seed, sum(counts.values()))
+        options = {"seed": seed, "size": sum(counts.values())} | dict(dataset_options or {})
+        self.dataset = _make_dataset(dataset, options)
         entries: dict[str, dict[str, Any]] = {}
         if objectives is None:
             _refuse_evaluators(dataset, self.dataset.score_answer)
-            scorer = TaskAccuracy(self.dataset.score_answer, entries)
-            objectives = [scorer, Conciseness(max_tokens), AnswerFormat()]
+            objectives = [TaskAccuracy(dataset, options, entries), Conciseness(max_tokens), AnswerFormat()]
         super().__init__(
             objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
         )
@@ -254,11 +275,11 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _make_dataset(name: str, options: dict[str, Any], seed: int, size: int) -> Any:
+def _make_dataset(name: str, options: dict[str, Any]) -> Any:
     if name not in DATASETS:
         raise ValueError(unknown_name("dataset of Reasoning Gym", name, DATASETS))
     try:
-        return reasoning_gym.create_dataset(name, **({"seed": seed, "size": size} | options))
+        return reasoning_gym.create_dataset(name, **options)
     except (TypeError, AssertionError) as error:
         raise ValueError(f"dataset_options: must suit {name!r}, but got {options}: {error}") from error
 

@@ -9,7 +9,7 @@ import psutil
 import pyarrow.parquet
 import pytest
 
-from paretune.envs import verifier_worker
+from paretune.envs import math_judge
 from paretune.envs.accuracy import Accuracy
 from paretune.envs.answers import last_boxed
 from paretune.envs.prompts import Prompt
@@ -123,7 +123,7 @@ def test_every_reference_solution_of_math500_is_right(accuracy, math500):
 @needs_math500
 def test_every_reference_answer_equals_itself_without_the_shortcut_for_equal_strings(math500):
     _, answers = math500
-    assert [answer for answer in answers if not verifier_worker.equal(answer, answer)] == []
+    assert [answer for answer in answers if not math_judge.equal(answer, answer)] == []
 
 
 @needs_math500

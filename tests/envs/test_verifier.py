@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paretune.envs.judge_process import WorkerProcess
 from paretune.envs.verifier import MAX_CHARS, AnswerVerifier, shared_verifier
-from paretune.envs.verifier_process import WorkerProcess
 from tests.envs.hostile_answers import hostile_answers
 
 TOWER = r"9^{9^{9^{9}}}"
@@ -29,7 +29,7 @@ def verifier():
 
 def worker_processes():
     """The worker processes of this process and their children."""
-    workers = [child for child in psutil.Process().children() if "verifier_worker" in " ".join(child.cmdline())]
+    workers = [child for child in psutil.Process().children() if "judge_worker" in " ".join(child.cmdline())]
     return workers + [grandchild for worker in workers for grandchild in worker.children()]
 
 
@@ -187,7 +187,7 @@ def test_workers_outlive_the_thread_that_started_them():
 
 def verifier_pids(verifier):
     """The process ids of a verifier's workers and their children."""
-    workers = [psutil.Process(worker._process.pid) for worker in verifier._running]
+    workers = [psutil.Process(worker._process.pid) for worker in verifier.pool._running]
     return [process.pid for worker in workers for process in (worker, *worker.children())]
 
 
@@ -196,7 +196,7 @@ def test_copies_share_settings_but_no_processes(make_copy):
     with AnswerVerifier(workers=1, time_limit=2.0) as original:
         assert original.equal(["2x"], ["x+x"]) == [True]
         with make_copy(original) as twin:
-            assert (twin.workers, twin.time_limit) == (1, 2.0)
+            assert (twin.pool.workers, twin.pool.time_limit) == (1, 2.0)
             assert twin.equal(["2x"], ["x+x"]) == [True]
             assert set(verifier_pids(twin)).isdisjoint(verifier_pids(original))
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("reasoning_gym")
 
 import reasoning_gym
+from reasoning_gym.factory import DATASETS
 
 from paretune.agents import GRPO
 from paretune.envs import SPLITS, Accuracy, Clarity, Response, check_env
+from paretune.envs.judge_pool import JudgePool
 from paretune.integrations.reasoning_gym import (
     MAX_ANSWER_CHARS,
     AnswerFormat,
     ReasoningGymEnv,
+    TaskAccuracy,
     evaluates_answers,
     last_answer,
 )
@@ -78,11 +84,52 @@ def test_partial_credit_and_what_fails_are_the_scorers_own() -> None:
     assert 0 < env.score([prompt], [f"<answer>{half}</answer>"])[0, 0] < 1
     env.score([prompt], ["no answer"])
     assert env.counts() == {"accuracy/no_answer": 1, "accuracy/undecided": 0}
-    env._objectives[0].score_answer = lambda answer, entry: 1 / 0  # type: ignore[attr-defined]
-    assert env.score([prompt], ["<answer>1</answer>"])[0, 0] == 0
-    assert env.counts()["accuracy/undecided"] == 1
     assert env.score([prompt], [f"<answer>{'1' * (MAX_ANSWER_CHARS + 1)}</answer>"])[0, 0] == 0
-    assert env.counts()["accuracy/undecided"] == 1  # the scorer saw nothing
+    assert env.counts()["accuracy/undecided"] == 0  # the scorer saw nothing
+
+
+def test_an_answer_that_keeps_its_scorer_busy_costs_seconds() -> None:
+    env = ReasoningGymEnv("rubiks_cube", train=1, held_out=1)
+    [prompt] = env.prompts("train")
+    started = time.monotonic()
+    scores = env.score([prompt] * 2, [f"<answer>{'9' * digits}</answer>" for digits in (9, 19)])  # that many moves
+    assert time.monotonic() - started < 60 and scores[:, 0].max() < 0.1
+
+
+def test_what_a_scorer_does_not_decide_is_wrong_and_counted(tmp_path: Path) -> None:
+    judge = tmp_path / "judge.py"
+    judge.write_text("def make_judge(argument):\n    return lambda entry, answer: eval(answer), ()\n")
+    env = ReasoningGymEnv("chain_sum", train=1, held_out=1)
+    [accuracy, *_], [prompt] = env._objectives, env.prompts("train")
+    assert isinstance(accuracy, TaskAccuracy)
+    accuracy.pool = JudgePool(judge, workers=1, time_limit=0.2)
+    answers = ["2.5", "-1.0", "0.25", "None", "float('nan')", "1 / 0", "[0 for _ in iter(int, 1)]"]
+    assert accuracy([prompt] * 7, [f"<answer>{text}</answer>" for text in answers]).tolist() == [1, 0, 0.25, 0, 0, 0, 0]
+    assert accuracy.counts() == {"accuracy/no_answer": 0, "accuracy/undecided": 4}
+    accuracy.close()
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_dataset_itself() -> None:
+    compared = 0
+    for name in sorted(DATASETS)[::6]:
+        if name == "composite" or evaluates_answers(reasoning_gym.create_dataset(name, seed=0, size=1).score_answer):
+            continue
+        env = ReasoningGymEnv(name, train=2, held_out=1)
+        [accuracy, *_] = env._objectives
+        assert isinstance(accuracy, TaskAccuracy)
+        for prompt in env.prompts("train"):
+            entry = accuracy.entries[prompt.text]
+            for answer in (str(entry["answer"]), str(entry["answer"])[:-1] or "?", "1", "[1, 2]"):
+                found = accuracy([prompt], [f"<answer>{answer}</answer>"])[0]
+                try:
+                    expected = env.dataset.score_answer(answer.strip(), entry)
+                except Exception:  # an answer that the scorer did not foresee
+                    expected = 0.0
+                assert found == pytest.approx(expected), (name, answer)
+                compared += 1
+        accuracy.close()
+    assert compared > 100
 
 
 def test_scorers_that_evaluate_answers_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""The parent's side of a process that compares answers: starting, asking and ending `verifier_worker.py`."""
+"""The parent's side of a process that judges pairs of texts: starting, asking and ending `judge_worker.py`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 Pair = tuple[str, str]
 """A reference and an answer."""
 
 
 class WorkerProcess:
-    """A process that runs `verifier_worker.py`, one comparison at a time.
+    """A process that runs `judge_worker.py`, one pair at a time.
 
     Attributes:
         fd: File descriptor on which its replies arrive.
-        pair: What it is comparing, if anything.
+        pair: What it is judging, if anything.
         ready: Whether it has finished starting.
     """
 
-    script = Path(__file__).with_name("verifier_worker.py")
+    script = Path(__file__).with_name("judge_worker.py")
 
-    def __init__(self) -> None:
-        """Start the process, in a group of its own so that Ctrl-C in the terminal does not reach it."""
+    def __init__(self, judge: Path, argument: str) -> None:
+        """Start the process, in a group of its own so that Ctrl-C in the terminal does not reach it.
+
+        Args:
+            judge: The file that makes the judge.
+            argument: What it makes the judge from.
+        """
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(self.script)],
+            [sys.executable, "-P", str(self.script), str(judge), argument],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -47,12 +53,12 @@ class WorkerProcess:
         return self.ready and self.pair is None
 
     def send(self, pair: Pair, limit: float) -> None:
-        """Have it compare a pair within `limit` seconds of processor time."""
+        """Have it judge a pair within `limit` seconds of processor time."""
         self.pair = pair
         with contextlib.suppress(BrokenPipeError):  # `receive` will see that it has ended
             self._tasks.write(json.dumps([*pair, limit]).encode() + b"\n")
 
-    def receive(self) -> tuple[bool, float] | None:
+    def receive(self) -> tuple[Any, float] | None:
         """Return verdict and seconds; None if it came to none, has just become ready, or has ended."""
         line = os.read(self.fd, 1024)
         if line:
@@ -61,8 +67,7 @@ class WorkerProcess:
         code = self._process.wait()
         if not self.ready:
             raise RuntimeError(
-                f"a process that compares answers ended with exit code {code} while it started; "
-                "its error output says why"
+                f"a process that judges answers ended with exit code {code} while it started; its error output says why"
             )
         return None
 

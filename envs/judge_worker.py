@@ -1,12 +1,13 @@
-"""The process in which math-verify compares answers for `paretune.envs.verifier`.
+"""The process in which pairs of texts are judged for `paretune.envs.judge_pool`.
 
-It runs as a script, so that it imports nothing but the standard library and math-verify. A task is a line of JSON on
-standard input, `[reference, answer, seconds]`; the verdict is a line of JSON on standard output, `[equal, seconds]`
-with the processor time it took, or `null` if the comparison could not be finished. The first line, `null`, says that
-it is ready. The process ends when its standard input does.
+It runs as a script, `judge_worker.py FILE ARGUMENT`, and imports nothing but the standard library and what FILE does,
+a Python file that defines `make_judge(ARGUMENT)`. That returns a function from a reference and an answer to a verdict
+that JSON can hold, and typical pairs. A task is a line of JSON on standard input, `[reference, answer, seconds]`; its
+line on standard output is `[verdict, seconds]` with the processor time it took, or `null` if there is no verdict. The
+first line, `null`, says that it is ready. The process ends when its standard input does.
 
-Hostile answers keep sympy busy inside C code, where no Python exception reaches it. So a forked child does the
-comparing, and the kernel ends it at its limits of processor time and memory; the next child is forked from the warm
+Hostile answers keep a judge busy inside C code, where no Python exception reaches it. So a forked child does the
+judging, and the kernel ends it at its limits of processor time and memory; the next child is forked from the warm
 state of this process within milliseconds. The first child starts cold, for a program that meets no hostile answer.
 """
 
@@ -18,51 +19,26 @@ import json
 import logging
 import os
 import resource
+import runpy
 import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO
+
+Judge = Callable[[str, str], Any]
 
 STDIN, STDOUT = 0, 1
 
 MEMORY_LIMIT = 1 << 30
-"""Address space of a child in bytes."""
+"""Address space in bytes that a child may take beyond what it starts with."""
 
 TASKS_PER_CHILD = 500
-"""Comparisons after which a child is replaced, which keeps sympy's caches small."""
-
-WARM_UP = (
-    (r"\frac{1}{2}", "0.5"),
-    (r"\sqrt{12}", r"2\sqrt{3}"),
-    (r"\left( 3, \frac{\pi}{2} \right)", "(3,1)"),
-    (r"(-\infty, 2] \cup [5, 7)", "[2,3]"),
-    (r"\begin{pmatrix} 1 \\ -2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 3 \end{pmatrix}"),
-    (r"x^2 - 3xy + 1", "(x+1)(y-2)"),
-    (r"\{1\pm\sqrt{5},-2\}", "1, 2"),
-    (r"y = 2x + 3", "2x+4"),
-    (r"50\%", r"\$18.90"),
-    ("6+9i", "-2e^{i}"),
-    (r"90^\circ", r"\text{(C)}"),
-    (r"x \ge 3", "x < 2"),
-)
-"""Typical comparisons: sympy imports its parts, and the parser builds its tables, when they are first needed."""
+"""Tasks after which a child is replaced, which keeps the caches of a judge small."""
 
 
-def equal(reference: str, answer: str) -> bool:
-    """Return whether math-verify takes `answer` for equal to `reference`; takes any time and memory.
-
-    Both are read as the content of a box: LaTeX, plain expressions, sets, intervals, matrices, text, units.
-    """
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-
-    readers = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
-    gold, target = (parse(rf"\boxed{{{text}}}", readers, parsing_timeout=None) for text in (reference, answer))
-    return verify(gold, target, timeout_seconds=None)
-
-
-def compare_tasks(tasks: BinaryIO, verdicts: int) -> None:
+def judge_tasks(judge: Judge, tasks: BinaryIO, verdicts: int) -> None:
     """Answer every task in turn under its time limit, of processor time so that a busy machine changes no verdict.
 
     The timers' signals end the process; the one of real time is for a process that is kept from running.
@@ -72,7 +48,7 @@ def compare_tasks(tasks: BinaryIO, verdicts: int) -> None:
         signal.setitimer(signal.ITIMER_REAL, 10 + 10 * seconds)
         signal.setitimer(signal.ITIMER_PROF, seconds)
         start = time.process_time()
-        verdict = equal(reference, answer)
+        verdict = judge(reference, answer)
         spent = time.process_time() - start
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -80,9 +56,9 @@ def compare_tasks(tasks: BinaryIO, verdicts: int) -> None:
 
 
 class Child:
-    """A forked copy of this process that compares answers until it is killed."""
+    """A forked copy of this process that judges until it is killed."""
 
-    def __init__(self, private_fds: tuple[int, ...]) -> None:
+    def __init__(self, judge: Judge, private_fds: tuple[int, ...]) -> None:
         """Fork; the child closes `private_fds`, the pipes to the world outside."""
         tasks_read, self._tasks = os.pipe()
         self._verdicts, verdicts_write = os.pipe()
@@ -93,13 +69,13 @@ class Child:
                 for fd in (*private_fds, self._tasks, self._verdicts):
                     os.close(fd)
                 _set_limits()
-                compare_tasks(os.fdopen(tasks_read, "rb"), verdicts_write)
+                judge_tasks(judge, os.fdopen(tasks_read, "rb"), verdicts_write)
             finally:
                 os._exit(0)
         os.close(tasks_read)
         os.close(verdicts_write)
 
-    def compare(self, task: bytes) -> bytes | None:
+    def answer(self, task: bytes) -> bytes | None:
         """Return the verdict's line; empty if the child died of the task, None if nobody waits for it any more."""
         self.tasks_done += 1
         with contextlib.suppress(BrokenPipeError):  # it was killed from outside; the pipe of verdicts has ended, too
@@ -121,39 +97,43 @@ def _set_limits() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere the limit is refused or has no effect
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+        with open("/proc/self/statm") as numbers:
+            pages = int(numbers.read().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY_LIMIT
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def warm_up(pairs: Iterable[tuple[str, str]]) -> None:
-    """Compare pairs for what this process learns from them, which future children inherit."""
+def warm_up(judge: Judge, pairs: Iterable[tuple[str, str]]) -> None:
+    """Judge pairs for what this process learns from them, which future children inherit."""
     for reference, answer in pairs:
-        equal(reference, answer)
+        judge(reference, answer)
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
 
 
-def main() -> None:
+def main(file: str, argument: str) -> None:
     """Serve until standard input ends."""
     logging.disable(logging.CRITICAL)
     replies = os.dup(STDOUT)
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for what libraries may print
-    warm_up(WARM_UP[:1])
-    to_learn: Iterable[tuple[str, str]] = WARM_UP[1:]
-    child = Child((STDIN, replies))
+    judge, typical = runpy.run_path(file)["make_judge"](argument)
+    warm_up(judge, typical[:1])
+    to_learn = typical[1:]
+    child = Child(judge, (STDIN, replies))
     os.write(replies, b"null\n")
     for task in os.fdopen(STDIN, "rb", closefd=False):
-        verdict = child.compare(task)
+        verdict = child.answer(task)
         if verdict is None:
             break
         os.write(replies, verdict or b"null\n")
         if not verdict or child.tasks_done == TASKS_PER_CHILD:
             child.close()
-            warm_up(to_learn)
+            warm_up(judge, to_learn)
             to_learn = ()
-            child = Child((STDIN, replies))
+            child = Child(judge, (STDIN, replies))
     child.close()
 
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):  # nobody reads the replies any more
-        main()
+        main(*sys.argv[1:])
