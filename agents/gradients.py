@@ -14,21 +14,15 @@ from torch import Tensor
 
 from paretune.agents.analysed import Analysed, Rows
 from paretune.agents.policy import Decisions
-from paretune.agents.proportional_draw import chances, draw
 from paretune.agents.seeds import generator
 from paretune.agents.shared_prompts import GroupedTokens
 from paretune.agents.updater import Updater
 from paretune.weighting import GradientAnalyzer
+from paretune.weighting.compared_responses import drawn, traits
 from paretune.weighting.gram_sum import widest
 from paretune.weighting.shared_rows import SharedRows
 
 Array = NDArray[np.float64]
-
-FEW = 8
-"""Sequences that are analysed by default, of 32 to 128; of fewer a quarter, of more a sixteenth."""
-
-LEAST_DOUBT = 0.1
-"""What is added to the doubt 1 - p of a decision before sequences are drawn, as a share of the mean doubt."""
 
 
 class GradientComparison:
@@ -83,11 +77,7 @@ class GradientComparison:
         return gram_KK, analysed
 
     def drawn(self, step: int, decisions: Decisions, advantages: Array) -> tuple[Rows, Array]:
-        """Draw the sequences that are analysed.
-
-        A decision's score has a gradient with respect to the logits of at least 1 - p and at most sqrt(2) (1 - p) if p
-        is its probability. So a sequence's part in the gradients is about sum_t |a_t| (1 - p_t), which its chance is
-        proportional to, but for a little more that allows for what this leaves out.
+        """Draw the sequences that are analysed, see `paretune.weighting.compared_responses`.
 
         Args:
             step: Number of the step, which the draw depends on.
@@ -99,14 +89,10 @@ class GradientComparison:
         """
         settings, processes = self._updater.settings, self._updater.processes
         sizes_BT = np.linalg.norm(advantages[processes.share(len(advantages))], axis=2)[:, : decisions.mask.shape[1]]
-        mask_BT = decisions.mask.cpu().numpy()
-        doubts_BT = mask_BT * (1 - np.exp(decisions.log_probs.cpu().numpy().astype(np.float64))).clip(0)
-        sums = [(sizes_BT * doubts_BT).sum(1), (sizes_BT * mask_BT).sum(1), doubts_BT.sum(1), mask_BT.sum(1)]
-        doubtful_B, judged_B, doubts_B, lengths_B = processes.concatenated(np.stack(sums, axis=1)).T
-        sizes_B = doubtful_B + LEAST_DOUBT * doubts_B.sum() / lengths_B.sum() * judged_B
-        chances_B = chances(sizes_B, settings.gradient_responses or default_number(len(advantages)))
-        rows = draw(chances_B, generator(settings.seed, step, "gradient responses"))
-        return rows, advantages / np.where(chances_B > 0, chances_B, 1.0)[:, None, None]
+        own_B4 = traits(sizes_BT, decisions.log_probs.cpu().numpy(), decisions.mask.cpu().numpy())
+        rng = generator(settings.seed, step, "gradient responses")
+        rows, factors_B = drawn(processes.concatenated(own_B4), settings.gradient_responses, rng)
+        return rows, advantages * factors_B[:, None, None]
 
     def compare(
         self, decisions: Decisions, advantages: Array, rows: Rows, reuse: bool = False
@@ -174,16 +160,6 @@ class GradientComparison:
             and 2 * sum(part.padding[1] for part in parts) <= updater.settings.tokens_per_batch
             and not any(updater.policy.recomputes(part) for part in parts)
         )
-
-
-def default_number(sequences: int) -> int:
-    """Return how many of a step's sequences are analysed by default.
-
-    Example:
-        >>> [default_number(sequences) for sequences in (2, 16, 32, 128, 512)]
-        [1, 4, 8, 8, 32]
-    """
-    return max(min(FEW, sequences // 4), sequences // 16, 1)
 
 
 def _told_apart(part: Decisions, advantages: Array) -> tuple[Decisions, SharedRows | None]:

@@ -48,14 +48,16 @@ from paretune.integrations.trl.trainers import MultiObjectiveTrainer
 from paretune.weighting import make_weighting
 
 GOAL = 1.03
-CASES = [
-    ("callback", "saw"),
-    ("callback", "hypervolume-gradient"),
-    ("trainer", "fixed"),
-    ("trainer", "hypervolume"),
-    ("trainer", "gradient"),
+ALL = {"gradient_responses": 1 << 20}
+CASES: list[tuple[str, str, dict[str, int]]] = [
+    ("callback", "saw", {}),
+    ("callback", "hypervolume-gradient", {}),
+    ("trainer", "fixed", {}),
+    ("trainer", "hypervolume", {}),
+    ("trainer", "gradient", {}),
+    ("trainer", "gradient", ALL),
 ]
-"""How we take part, and the strategy."""
+"""How we take part, the strategy, and options of the trainer."""
 METHODS = [
     (GRPOTrainer, MultiObjectiveTrainer, "_calculate_rewards"),
     (GRPOTrainer, MultiObjectiveTrainer, "_generate_and_score_completions"),
@@ -102,7 +104,7 @@ class Watch(TrainerCallback):
         self.steps.append((time.perf_counter() - self.start, self.outer - self.inner))
 
 
-def make_trainer(settings: Settings, folder: str, how: str, strategy: str) -> Any:
+def make_trainer(settings: Settings, folder: str, how: str, strategy: str, options: dict[str, int]) -> Any:
     """Return a trainer with the strategy."""
     policy, env = load_policy("tiny-math", "cpu", "float32"), make_env("paretune/Arithmetic-v0")
     batch = settings.prompts * settings.group_size
@@ -135,13 +137,13 @@ def make_trainer(settings: Settings, folder: str, how: str, strategy: str) -> An
     }
     weighting = make_weighting(strategy, 3)
     if how == "trainer":
-        return MultiObjectiveGRPOTrainer(weighting=weighting, **arguments)
+        return MultiObjectiveGRPOTrainer(weighting=weighting, **options, **arguments)
     trainer = GRPOTrainer(**arguments)
     DynamicWeightingCallback(weighting).attach(trainer)
     return trainer
 
 
-def measure(settings: Settings, how: str, strategy: str) -> dict[str, Any]:
+def measure(settings: Settings, how: str, strategy: str, options: dict[str, int]) -> dict[str, Any]:
     """Return the time of a step, our part in it, and the ratio."""
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -149,7 +151,7 @@ def measure(settings: Settings, how: str, strategy: str) -> dict[str, Any]:
             stack.enter_context(patch.object(theirs, name, watch.timed(getattr(theirs, name), "inner")))
             if how == "trainer":
                 stack.enter_context(patch.object(ours, name, watch.timed(getattr(ours, name), "outer")))
-        trainer = make_trainer(settings, folder, how, strategy)
+        trainer = make_trainer(settings, folder, how, strategy, options)
         if how == "callback":
             trainer._calculate_rewards = watch.timed(trainer._calculate_rewards, "outer")
         trainer.add_callback(watch)
@@ -161,6 +163,7 @@ def measure(settings: Settings, how: str, strategy: str) -> dict[str, Any]:
     return {
         "how": how,
         "strategy": strategy,
+        "responses": "all" if options else "drawn",
         "gradients": bool(make_weighting(strategy, 3).needs_gram),
         "step": float(np.median(step)),
         "ours": float(np.median(own)),
@@ -185,10 +188,11 @@ def page(results: list[dict[str, Any]], settings: Settings) -> str:
         "|---|---|---:|---:|---:|---|---|",
     ]
     for r in results:
+        compared = f", gradients of {r['responses']} responses" if r["gradients"] else ""
         goal = "" if r["gradients"] else ("reached" if r["ratio"] <= GOAL else "missed")
         lines.append(
-            f"| {r['how']} | `{r['strategy']}` | {r['step']:.3f} | {1e3 * r['ours']:.2f} | {r['ratio']:.4f} | "
-            f"{r['low']:.4f} to {r['high']:.4f} | {goal} |"
+            f"| {r['how']} | `{r['strategy']}`{compared} | {r['step']:.3f} | {1e3 * r['ours']:.2f} | "
+            f"{r['ratio']:.4f} | {r['low']:.4f} to {r['high']:.4f} | {goal} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -197,7 +201,7 @@ def main(settings: Settings) -> None:
     """Measure all cases, write the results, and exit with 1 if one missed the goal."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    results = [measure(settings, how, strategy) for how, strategy in CASES]
+    results = [measure(settings, *case) for case in CASES]
     settings.out.mkdir(parents=True, exist_ok=True)
     record = {"settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}}
     record |= {"threads": torch.get_num_threads(), "results": results}

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.analyzer import Mode
+from paretune.weighting.compared_responses import drawn, traits
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
@@ -39,8 +41,40 @@ def make_analyzer(trainer: Any, parameters: str, mode: Mode) -> GradientAnalyzer
     return GradientAnalyzer(accelerator.unwrap_model(trainer.model), parameters, mode, reduce=reduce)
 
 
-def gram_of_batch(trainer: Any, analyzer: GradientAnalyzer, batch: Mapping[str, Any], advantages: Array) -> Array:
-    """Return the Gram matrix (K, K) of the objectives' policy gradients over the responses of all processes.
+def drawn_responses(
+    trainer: Any, batch: Mapping[str, Any], advantages: Array, number: int | None, rng: np.random.Generator
+) -> tuple[Rows, Array]:
+    """Draw the responses whose gradients are compared; see `paretune.weighting.compared_responses`.
+
+    Args:
+        trainer: The trainer.
+        batch: What `_generate_and_score_completions` returned, this process's share.
+        advantages: Each objective's advantages (B, K), this process's share.
+        number: How many of all processes' responses are drawn; None is the default.
+        rng: The source of the draw, the same in all processes.
+
+    Returns:
+        Those of this process's share that are drawn, and factors (B,) of its responses' advantages.
+    """
+    log_probs = batch.get("old_per_token_logps")
+    log_probs = batch.get("sampling_per_token_logps") if log_probs is None else log_probs
+    own_B4 = traits(
+        np.linalg.norm(advantages, axis=1, keepdims=True),
+        None if log_probs is None else log_probs.float().cpu().numpy(),
+        _counted(batch).bool().cpu().numpy(),
+    )
+    device, rank = batch["advantages"].device, trainer.accelerator.process_index
+    traits_B4 = trainer.accelerator.gather(torch.tensor(own_B4, dtype=torch.float32, device=device))
+    rows, factors_B = drawn(traits_B4.cpu().double().numpy(), number, rng)
+    start = rank * len(own_B4)
+    own = slice(start, start + len(own_B4))
+    return rows[(rows >= own.start) & (rows < own.stop)] - start, factors_B[own]
+
+
+def gram_of_batch(
+    trainer: Any, analyzer: GradientAnalyzer, batch: Mapping[str, Any], advantages: Array, rows: Rows | None = None
+) -> Array:
+    """Return the Gram matrix (K, K) of what responses of all processes add to the objectives' policy gradients.
 
     Log-probabilities come from the model's own logits: TRL's fused output head computes them outside of its modules.
 
@@ -49,22 +83,42 @@ def gram_of_batch(trainer: Any, analyzer: GradientAnalyzer, batch: Mapping[str, 
         analyzer: Analyzer of its model.
         batch: What `_generate_and_score_completions` returned, this process's share.
         advantages: Each objective's advantages (B, K), this process's share.
+        rows: Responses of this process's share; None is all.
 
     Raises:
         ValueError: If the batch has images.
     """
     if "pixel_values" in batch:
         raise ValueError("weighting: one that needs gradients must have text alone, but the batch has images")
-    mask_BT = batch["completion_mask"] * batch.get("tool_mask", 1)
-    weights_BT = token_weights(trainer, mask_BT) * batch.get("importance_sampling_ratio", 1)  # of vLLM's probabilities
-    size = trainer.args.per_device_train_batch_size
-    parts = torch.arange(len(mask_BT)).split(size)
-    for i, rows in enumerate(parts):
+    weights_BT = token_weights(trainer, _counted(batch))
+    weights_BT = weights_BT * batch.get("importance_sampling_ratio", 1)  # of vLLM's probabilities
+    rows = np.arange(len(weights_BT)) if rows is None else rows
+    if not len(rows):  # a process must take part: with a response that counts for nothing
+        rows, weights_BT = np.zeros(1, dtype=np.int64), torch.zeros_like(weights_BT)
+    taken = _everywhere(trainer, len(rows)) / _everywhere(trainer, len(weights_BT))  # the analyzer's mean is over these
+    lengths = batch["completion_mask"].sum(1).cpu().numpy()
+    parts = torch.from_numpy(rows[np.argsort(-lengths[rows], kind="stable")]).split(
+        trainer.args.per_device_train_batch_size
+    )
+    for i, part in enumerate(parts):
         with analyzer.watch():
-            scores = (_log_probs(trainer, batch, rows) * weights_BT[rows]).sum(1)
+            log_probs_BT = _log_probs(trainer, batch, part)
+            scores = taken * (log_probs_BT * weights_BT[part, : log_probs_BT.shape[1]]).sum(1)
         if i < len(parts) - 1:
-            analyzer.add(scores, advantages[rows.numpy()])
-    return analyzer.gram(scores, advantages[rows.numpy()])
+            analyzer.add(scores, advantages[part.numpy()])
+    return analyzer.gram(scores, advantages[part.numpy()])
+
+
+def _everywhere(trainer: Any, number: int) -> int:
+    """Return the sum of a number over the processes."""
+    accelerator = trainer.accelerator
+    return int(accelerator.gather(torch.tensor([number], device=accelerator.device)).sum())
+
+
+def _counted(batch: Mapping[str, Any]) -> Tensor:
+    """Return which tokens of the responses (B, T) the loss counts."""
+    mask_BT: Tensor = batch["completion_mask"] * batch.get("tool_mask", 1)
+    return mask_BT
 
 
 def token_weights(trainer: Any, mask: Tensor) -> Tensor:
@@ -86,12 +140,13 @@ def token_weights(trainer: Any, mask: Tensor) -> Tensor:
 
 
 def _log_probs(trainer: Any, batch: Mapping[str, Any], rows: Tensor) -> Tensor:
-    """Return the log-probabilities of the response tokens (rows, T), with gradient."""
-    completion_BT = batch["completion_ids"][rows]
-    tokens = torch.cat([batch["prompt_ids"][rows], completion_BT], dim=1)
-    mask = torch.cat([batch["prompt_mask"][rows], batch["completion_mask"][rows]], dim=1)
+    """Return the log-probabilities of the tokens of responses (rows, up to the longest), with gradient."""
+    prompt_mask_BS, mask_BT = batch["prompt_mask"][rows], batch["completion_mask"][rows]
+    read, length = int(prompt_mask_BS.sum(1).max()), int(mask_BT.sum(1).max())
+    completion_BT = batch["completion_ids"][rows, :length]
+    tokens = torch.cat([batch["prompt_ids"][rows][:, -read:], completion_BT], dim=1)
+    mask = torch.cat([prompt_mask_BS[:, -read:], mask_BT[:, :length]], dim=1)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    length = completion_BT.shape[1]
     with trainer.accelerator.autocast():
         logits = model(input_ids=tokens, attention_mask=mask, logits_to_keep=length + 1, use_cache=False).logits
     log_probs = (logits[:, -length - 1 : -1].float() / trainer.temperature).log_softmax(-1)

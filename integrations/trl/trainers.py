@@ -16,7 +16,7 @@ from torch import Tensor
 from trl import GRPOTrainer, RLOOTrainer
 
 from paretune.integrations.trl.callback import DynamicWeightingCallback
-from paretune.integrations.trl.gradients import gram_of_batch, make_analyzer
+from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, make_analyzer
 from paretune.weighting import Weighting
 from paretune.weighting.advantages import (
     AdvantageRule,
@@ -64,6 +64,8 @@ class MultiObjectiveTrainer:
         reference: Sequence[float] | None = None,
         gradient_parameters: str = "all",
         gradient_mode: Mode = "auto",
+        gradient_responses: int | None = None,
+        gradient_every: int = 1,
         **kwargs: Any,
     ) -> None:
         """Make TRL's trainer, and check that the weighting fits.
@@ -75,17 +77,25 @@ class MultiObjectiveTrainer:
             gradient_parameters: Which parameters' gradients strategies compare that need gradients, see
                 `paretune.weighting.GradientAnalyzer`.
             gradient_mode: How they are compared, see there.
+            gradient_responses: On how many of a generation's responses, which are drawn so that they stand for all
+                (`paretune.weighting.compared_responses`); None is a sixteenth, at least 8 (of few, a quarter).
+            gradient_every: At every how many generations; in between the last comparison holds.
             **kwargs: TRL's arguments.
 
         Raises:
             ValueError: If the weighting does not fit, or a setting cannot be combined with it.
         """
+        for name, value in (("gradient_responses", gradient_responses), ("gradient_every", gradient_every)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: must be at least 1, got {value}")
         super().__init__(*args, **kwargs)
         self.weighting = weighting
         self.dynamic = DynamicWeightingCallback(weighting, reference)
         self.dynamic.bind(self)  # type: ignore[arg-type]
         self._gradient_options = gradient_parameters, gradient_mode
         self._analyzer = make_analyzer(self, *self._gradient_options) if weighting.needs_gram else None
+        self._gradient_responses, self._gradient_every = gradient_responses, gradient_every
+        self._generations, self._gram_KK = 0, np.empty((0, 0))
         self._rewards_PGK = np.empty((0, 0, 0))
         self._carried = 1.0
 
@@ -120,11 +130,20 @@ class MultiObjectiveTrainer:
         raise NotImplementedError
 
     def _compare_gradients(self, batch: dict[str, Any], judged_PGK: Array) -> None:
+        if self._generations % self._gradient_every == 0:
+            self._gram_KK = self._gram(batch, judged_PGK.reshape(-1, judged_PGK.shape[-1])[self._share(batch)])
+        self._generations += 1
+        self.weighting.on_gradients(self._gram_KK, self._get_learning_rate())  # type: ignore[attr-defined]
+
+    def _gram(self, batch: dict[str, Any], own_BK: Array) -> Array:
         if self._analyzer is None:
             self._analyzer = make_analyzer(self, *self._gradient_options)
-        own_BK = judged_PGK.reshape(-1, judged_PGK.shape[-1])[self._share(batch)]
-        gram_KK = gram_of_batch(self, self._analyzer, batch, own_BK)
-        self.weighting.on_gradients(gram_KK, self._get_learning_rate())  # type: ignore[attr-defined]
+        step = self.state.global_step  # type: ignore[attr-defined]
+        if self._analyzer.sketch is not None:
+            self._analyzer.sketch.draw = step
+        rng = np.random.default_rng((self.args.seed, step))  # type: ignore[attr-defined]
+        rows, factors_B = drawn_responses(self, batch, own_BK, self._gradient_responses, rng)
+        return gram_of_batch(self, self._analyzer, batch, own_BK * factors_B[:, None], rows)
 
     def _reward_weights(self) -> Array:
         """Return what the trainer weighs its rewards with (K,); multipliers come later unless they are to come here."""

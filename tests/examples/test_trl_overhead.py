@@ -20,9 +20,10 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, SCRIPT, *small, "--out", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode in (0, 1) and (tmp_path / "trl_overhead.json").exists(), done.stderr
     results = json.loads((tmp_path / "trl_overhead.json").read_text())["results"]
-    assert [result["strategy"] for result in results if result["gradients"]] == ["gradient"]
+    compared = [(result["strategy"], result["responses"]) for result in results if result["gradients"]]
+    assert compared == [("gradient", "drawn"), ("gradient", "all")]
     assert (
         all(0 < r["ours"] < r["step"] and 1 < r["low"] <= r["ratio"] <= r["high"] for r in results)
-        and len(results) == 5
+        and len(results) == 6
     )
     assert "| callback | `saw` |" in (tmp_path / "trl_overhead.md").read_text()

@@ -63,7 +63,8 @@ def own_step(kind: str, batch: dict[str, Any], weighting: Weighting, order: str 
     cls: type[Agent] = {"grpo": GRPO, "rloo": RLOO}[kind]
     shape = {"prompts_per_step": len(prompts) // GROUP, "group_size": GROUP, "max_new_tokens": TOKENS}
     mean = {"grpo": "token", "rloo": "constant"}[kind]
-    agent = cls("paretune/Arithmetic-v0", policy, weighting, lr=1e-4, loss_mean=mean, order=order, **shape, **options)
+    options |= {"loss_mean": mean, "order": order, "gradient_responses": len(prompts)}
+    agent = cls("paretune/Arithmetic-v0", policy, weighting, lr=1e-4, **shape, **options)
     rule = replace(agent.algorithm, epsilon=EPSILON)
     agent.algorithm = replace(rule, advantage=partial(grpo, epsilon=EPSILON)) if kind == "grpo" else rule
     agent.task.draw = lambda n, rng: prompts[::GROUP]

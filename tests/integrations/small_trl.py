@@ -35,7 +35,15 @@ def make_trainer(kind: str, folder: Path, cls: Any = None, model: Any = None, **
     """Make a trainer on arithmetic; settings of its config, and `weighting` and others of our trainers' own."""
     policy = load_policy("tiny-math", "cpu", "float32")
     cls = cls or TRAINERS[kind]
-    own = ("weighting", "reference", "gradient_mode", "multi_objective_aggregation", "callbacks")
+    own = (
+        "weighting",
+        "reference",
+        "gradient_mode",
+        "gradient_responses",
+        "gradient_every",
+        "multi_objective_aggregation",
+        "callbacks",
+    )
     arguments = {
         name: settings.pop(name)
         for name in own
@@ -62,6 +70,8 @@ def make_trainer(kind: str, folder: Path, cls: Any = None, model: Any = None, **
     }
     if kind == "grpo":
         defaults["loss_type"] = "bnpo"
+    if cls in OURS.values():
+        arguments.setdefault("gradient_responses", BATCH)
     return cls(
         model=policy.model if model is None else model,
         reward_funcs=reward_functions(make_env("paretune/Arithmetic-v0")),

@@ -17,6 +17,7 @@ import torch
 pytest.importorskip("trl")
 
 from paretune.envs import make_env
+from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, token_weights
 from paretune.weighting import WEIGHTINGS, FixedWeighting, HypervolumeWeighting, Weighting, make_weighting
 from paretune.weighting.advantages import batch_normalised, per_objective, rloo
 
@@ -173,6 +174,55 @@ def test_the_table_of_completions_has_every_advantage(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("loss_type", ["bnpo", "grpo", "dr_grpo"])
+def test_the_gram_matrix_is_that_of_each_objectives_gradient(loss_type: str, tmp_path: Path) -> None:
+    weighting = make_weighting("gradient", 3)
+    settings = {"max_steps": 1, "loss_type": loss_type, "per_device_train_batch_size": GROUP, "temperature": 2.0}
+    trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=weighting, steps_per_generation=2, **settings)
+    batches: list[dict[str, Any]] = []
+    generate = trainer._generate_and_score_completions
+    trainer._generate_and_score_completions = lambda inputs: batches.append(generate(inputs)) or batches[-1]
+    trainer.train()
+    batch, advantages_BK, rows = batches[0], np.random.default_rng(0).normal(size=(BATCH, 3)), np.array([1, 4, 7])
+    advantages_BK[np.setdiff1d(np.arange(BATCH), rows)] = 0
+    gradients = []
+    for k in range(3):
+        mask_BT = batch["completion_mask"]
+        factors_BT = torch.tensor(advantages_BK[:, k : k + 1]) * token_weights(trainer, mask_BT) / BATCH
+        tokens = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+        mask = torch.cat([batch["prompt_mask"], mask_BT], dim=1)
+        logits = trainer.model(input_ids=tokens, attention_mask=mask).logits[:, -mask_BT.shape[1] - 1 : -1] / 2.0
+        log_probs_BT = logits.log_softmax(-1).gather(2, batch["completion_ids"][..., None]).squeeze(2)
+        trainer.model.zero_grad()
+        (log_probs_BT * factors_BT).sum().backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]))
+    expected_KK = torch.stack(gradients) @ torch.stack(gradients).T
+    for chosen in (rows, None):
+        found_KK = gram_of_batch(trainer, trainer._analyzer, batch, advantages_BK, chosen)
+        np.testing.assert_allclose(found_KK, expected_KK.numpy(), rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_few_responses_are_compared_at_some_generations(tmp_path: Path) -> None:
+    weighting = make_weighting("gradient", 3)
+    options = {"gradient_responses": None, "gradient_every": 2, "temperature": 2.0, "max_steps": 3}
+    trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=weighting, **options)
+    compare, seen_rows, seen_grams = trainer._gram, [], []
+    on_gradients = weighting.on_gradients
+    weighting.on_gradients = lambda gram, lr: seen_grams.append(gram) or on_gradients(gram, lr)
+
+    def kept(batch: dict[str, Any], own_BK: np.ndarray) -> np.ndarray:
+        rows, factors_B = drawn_responses(trainer, batch, own_BK, None, np.random.default_rng(0))
+        seen_rows.append(rows)
+        assert len(rows) == 2 and (factors_B[rows] >= 1).all()
+        return compare(batch, own_BK)
+
+    trainer._gram = kept
+    trainer.train()
+    assert len(seen_rows) == 2 and len(seen_grams) == 3 and seen_grams[0] is seen_grams[1] is not seen_grams[2]
+
+
+@pytest.mark.slow
 def test_generations_that_serve_several_updates_are_weighed_once(tmp_path: Path) -> None:
     weighting = make_weighting("gradient", 3)
     settings = {"per_device_train_batch_size": GROUP, "steps_per_generation": PROMPTS, "max_steps": 4}
@@ -213,6 +263,8 @@ def test_two_processes_train_as_our_agent_does_alone(tmp_path: Path) -> None:
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=False) for rank in range(2)]
     assert ranks[0]["state"] == ranks[1]["state"] and ranks[0]["advantages"] != ranks[1]["advantages"]
     assert all(torch.equal(ranks[0]["model"][key], ranks[1]["model"][key]) for key in ranks[0]["model"])
+    np.testing.assert_allclose(ranks[0]["few"], ranks[0]["all"], rtol=1e-4)
+    assert (ranks[0]["few"] == ranks[1]["few"]).all() and np.abs(ranks[0]["few"]).max() > 0
     ours = own_step(
         "grpo",
         joined([rank["batch"] for rank in ranks]),
@@ -231,6 +283,10 @@ def test_what_does_not_fit_is_told_before_training(tmp_path: Path) -> None:
         make(weighting=FixedWeighting(2))
     with pytest.raises(ValueError, match=r"reference: must have 3 numbers.*got \[0\]"):
         make(weighting=FixedWeighting(3), reference=[0])
+    with pytest.raises(ValueError, match="gradient_every: must be at least 1, got 0"):
+        make(weighting=make_weighting("gradient", 3), gradient_every=0)
+    with pytest.raises(ValueError, match="gradient_responses: must be at least 1, got -8"):
+        make(weighting=make_weighting("gradient", 3), gradient_responses=-8)
     with pytest.raises(ValueError, match="eval_strategy: must not be 'no' with weighting 'rays'"):
         make(weighting=make_weighting("rays", 3, source="validation"))
     with pytest.raises(ValueError, match=r"multi_objective_aggregation: must be one of .*got 'average'"):

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from paretune.integrations.trl.gradients import gram_of_batch
 from paretune.weighting import make_weighting
 from tests.integrations.own_agent import keep_batches, write
 from tests.integrations.small_trl import GROUP, OURS, make_trainer
@@ -21,7 +24,14 @@ def main(folder: Path, name: str) -> None:
     batches: list[dict[str, Any]] = []
     keep_batches(trainer, batches)
     trainer.train()
+    batch, advantages = next(iter(trainer._buffered_inputs)), np.random.default_rng(0).normal(size=(GROUP, 3))
+    rows = np.array([0, 2]) if trainer.accelerator.process_index == 0 else np.array([], dtype=np.int64)
+    others = np.setdiff1d(np.arange(GROUP), rows)
+    few = gram_of_batch(trainer, trainer._analyzer, batch, advantages, rows)
+    advantages[others] = 0
     knowledge = {
+        "few": few,
+        "all": gram_of_batch(trainer, trainer._analyzer, batch, advantages),
         "batch": batches[0],
         "advantages": batches[0]["advantages"].tolist(),
         "log": trainer.state.log_history[0],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretune.agents.proportional_draw import chances, draw
+from paretune.weighting.proportional_draw import chances, draw
 
 
 @pytest.mark.parametrize(
