@@ -14,11 +14,24 @@ BLOCKS = [
 ]
 
 
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
+    str(path.relative_to(ROOT)) for folder in ("docs", "examples") for path in sorted((ROOT / folder).rglob("*.md"))
+]
+
+
 @pytest.mark.parametrize("code", BLOCKS)
 def test_the_python_code_of_the_documents_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("block.py").write_text(code.replace("train(steps=20)", "train(steps=1)"))
     runpy.run_path("block.py")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in local if not (page.parent / link).exists()] == []
 
 
 def test_an_environment_takes_at_most_30_lines() -> None:
