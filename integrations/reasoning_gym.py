@@ -87,12 +87,13 @@ class TaskAccuracy(Objective):
         Raises:
             ValueError: If a prompt is not one of the environment's.
         """
-        entries = [self._entry(prompt) for prompt in prompts]
+        entries = {prompt.text: self._entry(prompt) for prompt in prompts}
+        texts = {text: packed(entry) for text, entry in entries.items()}
         answers = [last_answer(response) for response in responses]
         pairs = {
-            number: (packed(entry), answer)
-            for number, (entry, answer) in enumerate(zip(entries, answers, strict=True))
-            if answer and len(answer) <= max(MAX_ANSWER_CHARS, 2 * len(str(entry["answer"])))
+            number: (texts[prompt.text], answer)
+            for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+            if answer and len(answer) <= max(MAX_ANSWER_CHARS, 2 * len(str(entries[prompt.text]["answer"])))
         }
         verdicts = self.pool.verdicts(pairs.values())
         scores = np.zeros(len(prompts), dtype=np.float32)

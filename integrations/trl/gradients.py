@@ -63,12 +63,10 @@ def drawn_responses(
         None if log_probs is None else log_probs.float().cpu().numpy(),
         _counted(batch).bool().cpu().numpy(),
     )
-    device, rank = batch["advantages"].device, trainer.accelerator.process_index
-    traits_B4 = trainer.accelerator.gather(torch.tensor(own_B4, dtype=torch.float32, device=device))
+    traits_B4 = trainer.accelerator.gather(torch.tensor(own_B4, dtype=torch.float32, device=batch["advantages"].device))
     rows, factors_B = drawn(traits_B4.cpu().double().numpy(), number, rng)
-    start = rank * len(own_B4)
-    own = slice(start, start + len(own_B4))
-    return rows[(rows >= own.start) & (rows < own.stop)] - start, factors_B[own]
+    own = trainer._share(batch)
+    return rows[(rows >= own.start) & (rows < own.stop)] - own.start, factors_B[own]
 
 
 def gram_of_batch(
