@@ -8,22 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paretune.agents.agent import Agent
-    from paretune.agents.algorithm import Algorithm
-    from paretune.agents.algorithms import AGENTS, GRPO, REINFORCE, RLOO, agent_class
-    from paretune.agents.evaluation import Evaluation
-    from paretune.agents.language_model import LanguageModelPolicy
-    from paretune.agents.loading import load_policy
-    from paretune.agents.network import NetworkConfig, NetworkPolicy
-    from paretune.agents.policy import Policy
-    from paretune.agents.replay_picture import draw_replays
-    from paretune.agents.replaying import Replay, replay
+    from paretune.agents.catalog import AGENTS, GRPO, REINFORCE, RLOO, Agent, agent_class
+    from paretune.agents.pictures.replay_picture import draw_replays
+    from paretune.agents.policies.base import Policy
+    from paretune.agents.policies.language_model import LanguageModelPolicy
+    from paretune.agents.policies.loading import load_policy
+    from paretune.agents.policies.network import NetworkConfig, NetworkPolicy
     from paretune.agents.result import TrainResult
-    from paretune.agents.rollout import Rollout, Tokens
-    from paretune.agents.run_folder import RunFolder
-    from paretune.agents.sampler import Sampler, TransformersSampler
+    from paretune.agents.runs.replaying import Replay, replay
+    from paretune.agents.runs.run_folder import RunFolder
+    from paretune.agents.sampling.base import Sampler
+    from paretune.agents.sampling.transformers_sampler import TransformersSampler
+    from paretune.agents.sequences.rollout import Rollout, Tokens
     from paretune.agents.settings import AgentSettings
-    from paretune.agents.sweep import Sweep, SweepResult
+    from paretune.agents.sweeps.sweep import Sweep, SweepResult
+    from paretune.agents.tasks.evaluation import Evaluation
+    from paretune.agents.updates.algorithm import Algorithm
 
 __all__ = [
     "AGENTS",
@@ -54,31 +54,31 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AGENTS": "algorithms",
-    "GRPO": "algorithms",
-    "REINFORCE": "algorithms",
-    "RLOO": "algorithms",
-    "Agent": "agent",
+    "AGENTS": "catalog",
+    "GRPO": "catalog",
+    "REINFORCE": "catalog",
+    "RLOO": "catalog",
+    "Agent": "catalog",
     "AgentSettings": "settings",
-    "Algorithm": "algorithm",
-    "Evaluation": "evaluation",
-    "LanguageModelPolicy": "language_model",
-    "NetworkConfig": "network",
-    "NetworkPolicy": "network",
-    "Policy": "policy",
-    "Replay": "replaying",
-    "Rollout": "rollout",
-    "RunFolder": "run_folder",
-    "Sampler": "sampler",
-    "Sweep": "sweep",
-    "SweepResult": "sweep",
-    "Tokens": "rollout",
+    "Algorithm": "updates.algorithm",
+    "Evaluation": "tasks.evaluation",
+    "LanguageModelPolicy": "policies.language_model",
+    "NetworkConfig": "policies.network",
+    "NetworkPolicy": "policies.network",
+    "Policy": "policies.base",
+    "Replay": "runs.replaying",
+    "Rollout": "sequences.rollout",
+    "RunFolder": "runs.run_folder",
+    "Sampler": "sampling.base",
+    "Sweep": "sweeps.sweep",
+    "SweepResult": "sweeps.sweep",
+    "Tokens": "sequences.rollout",
     "TrainResult": "result",
-    "TransformersSampler": "sampler",
-    "agent_class": "algorithms",
-    "draw_replays": "replay_picture",
-    "load_policy": "loading",
-    "replay": "replaying",
+    "TransformersSampler": "sampling.transformers_sampler",
+    "agent_class": "catalog",
+    "draw_replays": "pictures.replay_picture",
+    "load_policy": "policies.loading",
+    "replay": "runs.replaying",
 }
 """The modules of the names."""
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 
-from paretune.agents.checkpoint import write_checkpoint
 from paretune.agents.display import Display, SilentDisplay
 from paretune.agents.files import atomic_path, write_json
-from paretune.agents.history import Array, History
-from paretune.agents.metrics import Line
-from paretune.agents.pictures import draw_run
-from paretune.agents.run_folder import RunFolder
-from paretune.agents.state import config_of, state_of
-from paretune.agents.trackers import NoTracker, Tracker, TrackerName, check_tracker, make_tracker
-from paretune.envs import ResponseEnv
-
-if TYPE_CHECKING:
-    from paretune.agents.agent import Agent
+from paretune.agents.runs.checkpoint import write_checkpoint
+from paretune.agents.runs.history import Array, History
+from paretune.agents.runs.metrics import Line
+from paretune.agents.runs.plotting import plot_run
+from paretune.agents.runs.run_folder import RunFolder
+from paretune.agents.runs.trackers import NoTracker, Tracker, TrackerName, check_tracker, make_tracker
+from paretune.agents.settings import AgentSettings
+from paretune.agents.state import TrainingState
 
 
 class Recorder:
@@ -36,6 +33,8 @@ class Recorder:
     def __init__(
         self,
         folder: RunFolder | None,
+        settings: AgentSettings,
+        objectives: int,
         display: Display | None = None,
         tracker: TrackerName = "none",
         *,
@@ -47,6 +46,8 @@ class Recorder:
 
         Args:
             folder: The run folder; None writes nothing.
+            settings: They say which checkpoints stay, and whether there are pictures.
+            objectives: K, their number.
             display: Shows the progress; None shows nothing.
             tracker: Experiment tracker that gets the metrics as well.
             overwrite: Replace a run that the folder already holds.
@@ -58,6 +59,7 @@ class Recorder:
         """
         self.folder = folder if main else None
         self.opened = opened
+        self._settings, self._objectives = settings, objectives
         self._recorded = folder is not None  # by one of the processes
         self._saved: int | None = None  # the step of the last checkpoint
         self._overwrite = overwrite
@@ -73,80 +75,98 @@ class Recorder:
         return None if self.folder is None else self.folder.path
 
     @contextmanager
-    def session(self, agent: Agent, horizon: int) -> Iterator[None]:
-        """Open folder, display and tracker for training up to step `horizon`; end with a checkpoint."""
-        config = config_of(agent) | {"steps": horizon}
+    def session(self, state: TrainingState, config: dict[str, Any], horizon: int) -> Iterator[None]:
+        """Open folder, display and tracker for training up to step `horizon`; end with a checkpoint.
+
+        Args:
+            state: What is trained.
+            config: All settings, as a settings file holds them.
+            horizon: The last step.
+        """
+        config = config | {"steps": horizon}
         with _readable_disk_errors(self.folder):
             if self.folder is not None:
-                self._open(self.folder, agent, config)
-            self._write_reference(agent)
+                self._open(self.folder, state, config)
+            self._write_reference(state)
             self._tracker = make_tracker(self._tracker_name, self.path, config)
-            self._display.start(horizon, agent.step)
+            self._display.start(horizon, state.step)
             try:
                 yield
-                self._checkpoint(agent)
-                if self.folder is not None and agent.settings.pictures:
-                    draw_run(self.folder.path)
+                self._checkpoint(state)
+                if self.folder is not None and self._settings.pictures:
+                    plot_run(self.folder)
             finally:
                 self._display.stop()
                 self._tracker.finish()
 
-    def record(self, agent: Agent, line: Line) -> None:
+    def record(self, state: TrainingState, line: Line) -> None:
         """Write one step's metrics and, where it is due, a checkpoint; then show them."""
         if self.folder is not None:
-            self._write(self.folder, agent, line)
-        if _is_due(agent, "validation" in line):
-            self._checkpoint(agent)
+            self._write(self.folder, state, line)
+        if self._is_due(state, "validation" in line):
+            self._checkpoint(state)
         self._display.step(line)
         self._tracker.log(line)
 
-    def observed(self, agent: Agent, rewards: Array, gram: Array | None) -> None:
-        """Write what the agent's step has shown the weighting, or could have: rewards (P, G, K), Gram matrix (K, K)."""
+    def observed(self, step: int, rewards: Array, gram: Array | None, *, single: bool) -> None:
+        """Write what a step has shown the weighting, or could have.
+
+        Args:
+            step: The training step, from 1.
+            rewards: (P, G, K).
+            gram: (K, K), or None where none was computed.
+            single: Whether float32 holds the rewards.
+        """
         if self.folder is not None:
-            single = isinstance(agent.env, ResponseEnv)
-            _history(self.folder, agent).append(agent.step, rewards, gram, single=single)
+            self._history(self.folder).append(step, rewards, gram, single=single)
 
     def message(self, text: str) -> None:
         """Show a sentence."""
         self._display.message(text)
 
-    def save(self, agent: Agent, metrics: Sequence[Line]) -> None:
-        """Write the agent as it is, and the metrics that led to it, to the folder, which holds no run yet."""
+    def save(self, state: TrainingState, config: dict[str, Any], source: RunFolder | None) -> None:
+        """Write an agent as it is to the folder, which holds no run yet, with what its own folder has up to its step.
+
+        Args:
+            state: What was trained.
+            config: All settings, as a settings file holds them.
+            source: The run folder that has metrics and history of it, if any.
+        """
         with _readable_disk_errors(self.folder):
             if self.folder is not None:
-                self._open(self.folder, agent, config_of(agent) | {"steps": agent.step})
-                for line in metrics:
-                    self.folder.append_metrics(line)
-                source = agent.recorder.folder
+                self._open(self.folder, state, config | {"steps": state.step})
                 if source is not None:
-                    _history(source, agent).copy_until(agent.step, _history(self.folder, agent))
-                self.folder.write_archive(agent.archive)
-            self._write_reference(agent)
-            self._checkpoint(agent)
+                    for line in source.metrics():
+                        if line["step"] <= state.step:
+                            self.folder.append_metrics(line)
+                    self._history(source).copy_until(state.step, self._history(self.folder))
+                self.folder.write_archive(state.archive)
+            self._write_reference(state)
+            self._checkpoint(state)
 
-    def _open(self, folder: RunFolder, agent: Agent, config: dict[str, Any]) -> None:
+    def _open(self, folder: RunFolder, state: TrainingState, config: dict[str, Any]) -> None:
         if not self.opened:
             self._check_free()  # again: another agent may have begun a run there since
             folder.create(config)
             self.opened = True
             return
         last = folder.find_checkpoint()
-        if last is not None and last != folder.checkpoint_path(agent.step):
+        if last is not None and last != folder.checkpoint_path(state.step):
             raise ValueError(
-                f"checkpoint: training must go on from the last one ({last.name}), not from step {agent.step}; "
+                f"checkpoint: training must go on from the last one ({last.name}), not from step {state.step}; "
                 "save the agent to another folder and train it there"
             )
         write_json(folder.config_path, config)
-        folder.forget_metrics_after(agent.step if agent.performances else -1)
-        _history(folder, agent).forget_after(agent.step)
+        folder.forget_metrics_after(state.step if state.performances else -1)
+        self._history(folder).forget_after(state.step)
 
     def _check_free(self) -> None:
         if self.folder is not None and not self.opened:
             self.folder.check_free(self._overwrite)
 
-    def _write_reference(self, agent: Agent) -> None:
-        reference = agent.updater.reference
-        if not self._recorded or reference is None or reference.model is agent.policy.model:
+    def _write_reference(self, state: TrainingState) -> None:
+        reference = state.updater.reference
+        if not self._recorded or reference is None or reference.model is state.policy.model:
             return  # in the last case it is the policy without its adapter
         whole = reference.whole(self.folder is not None)
         if self.folder is None or self.folder.reference_path.exists():
@@ -155,33 +175,31 @@ class Recorder:
         with atomic_path(self.folder.reference_path) as temporary:
             whole.save(temporary)
 
-    def _write(self, folder: RunFolder, agent: Agent, line: Line) -> None:
+    def _write(self, folder: RunFolder, state: TrainingState, line: Line) -> None:
         folder.append_metrics(line)
         if "validation" in line:
-            folder.write_archive(agent.archive)
+            folder.write_archive(state.archive)
 
-    def _checkpoint(self, agent: Agent) -> None:
+    def _checkpoint(self, state: TrainingState) -> None:
         """Write a checkpoint of the step; every process takes part, because each may hold a shard."""
-        if not self._recorded or self._saved == agent.step:
+        if not self._recorded or self._saved == state.step:
             return
-        path = None if self.folder is None else self.folder.checkpoint_path(agent.step)
-        write_checkpoint(path, agent.policy, agent.updater.optimizer, state_of(agent))
-        self._saved = agent.step
-        if self.folder is not None and agent.settings.keep != "all":
-            keep = agent.archive.tags if agent.settings.keep == "front" else []
+        path = None if self.folder is None else self.folder.checkpoint_path(state.step)
+        write_checkpoint(path, state.policy, state.updater.optimizer, state.state_dict())
+        self._saved = state.step
+        if self.folder is not None and self._settings.keep != "all":
+            keep = state.archive.tags if self._settings.keep == "front" else []
             self.folder.prune_checkpoints({self.folder.checkpoint_path(step).name for step in keep})
 
+    def _is_due(self, state: TrainingState, validated: bool) -> bool:
+        keep, entered = self._settings.keep, state.step in state.archive.tags
+        return state.step % self._settings.checkpoint_every == 0 or (
+            validated and (keep == "all" or (keep == "front" and entered))
+        )
 
-def _is_due(agent: Agent, validated: bool) -> bool:
-    keep, entered = agent.settings.keep, agent.step in agent.archive.tags
-    return agent.step % agent.settings.checkpoint_every == 0 or (
-        validated and (keep == "all" or (keep == "front" and entered))
-    )
-
-
-def _history(folder: RunFolder, agent: Agent) -> History:
-    shape = (agent.settings.prompts_per_step, agent.settings.group_size, len(agent.objectives))
-    return History(folder.history_path, shape)
+    def _history(self, folder: RunFolder) -> History:
+        shape = (self._settings.prompts_per_step, self._settings.group_size, self._objectives)
+        return History(folder.history_path, shape)
 
 
 @contextmanager

@@ -1,27 +1,18 @@
-"""Making the agent of a run folder again."""
+"""What a run folder holds of an agent: enough to make it again."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from importlib import import_module
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import Any
 
 import gymnasium as gym
 
-from paretune.agents.checkpoint import read_optimizer, read_state
-from paretune.agents.display import Display
-from paretune.agents.language_model import LanguageModelPolicy
-from paretune.agents.loading import load_saved
-from paretune.agents.policies import bound_memory
-from paretune.agents.policy import Policy
-from paretune.agents.recorder import Recorder
-from paretune.agents.run_folder import RunFolder
+from paretune.agents.policies.base import Policy
+from paretune.agents.policies.loading import load_saved
+from paretune.agents.runs.checkpoint import Checkpoint, read_checkpoint, read_optimizer
+from paretune.agents.runs.run_folder import RunFolder
 from paretune.agents.settings import AgentSettings
-from paretune.agents.state import restore
-from paretune.agents.trackers import TrackerName
-
-if TYPE_CHECKING:
-    from paretune.agents.agent import Agent
+from paretune.agents.state import TrainingState
 
 NEEDED = {field.name for field in fields(AgentSettings)} | {
     "env",
@@ -30,73 +21,64 @@ NEEDED = {field.name for field in fields(AgentSettings)} | {
     "policy",
     "policy_options",
     "steps",
+    "weighting",
+    "preference",
+    "weighting_options",
 }
-NEEDED |= {"weighting", "preference", "weighting_options"}
+"""What config.json must hold."""
 
 
-def load_agent(
-    base: type[Agent],
-    run: RunFolder,
-    checkpoint: str | None,
-    env: gym.Env | None,
-    display: Display | None,
-    tracker: TrackerName,
-    device: str | None,
-) -> Agent:
-    """Return the agent of a run at one of its checkpoints; see `Agent.load`, which this is."""
+@dataclass(frozen=True)
+class StoredAgent:
+    """An agent as a run folder holds it.
+
+    Attributes:
+        run: The run folder.
+        algorithm: Name of the agent's algorithm.
+        arguments: Of the agent's constructor, by name.
+        asked: The settings that turn out differently from machine to machine, as the run was asked for them.
+        checkpoint: Where training goes on from; None is the start.
+    """
+
+    run: RunFolder
+    algorithm: str
+    arguments: dict[str, Any]
+    asked: dict[str, Any]
+    checkpoint: Checkpoint | None
+
+    def restore(self, state: TrainingState) -> None:
+        """Put an agent that was made from the arguments into the state of the checkpoint."""
+        if self.checkpoint is not None:
+            state.load_state_dict(self.checkpoint.state)
+            read_optimizer(self.checkpoint.path, state.updater.optimizer)
+
+
+def read_agent(run: RunFolder, checkpoint: str | None, env: gym.Env | None, device: str | None) -> StoredAgent:
+    """Read the agent of a run at one of its checkpoints, policies included; see `Agent.load`."""
     config = run.config()
     if missing := NEEDED - config.keys():
         raise ValueError(f"run: {str(run.config_path)!r} must hold all settings of a run, but lacks {sorted(missing)}")
     del config["steps"]
-    kind = _kind(base, config.pop("agent"))
-    env_id, env_options = config.pop("env"), config.pop("env_options")
+    algorithm, env_id = config.pop("agent"), config.pop("env")
     if env is None and not env_id:
         raise ValueError(
             f"env: the run in {str(run.path)!r} was given an environment object; give it to load() as well"
         )
+    asked = {"device": device or config["device"], "precision": config["precision"]}
     path = run.find_checkpoint(checkpoint)
-    state = None if path is None else read_state(path)  # a damaged checkpoint is found before anything long starts
-    name, device, policy_options = config.pop("policy"), device or config["device"], config.pop("policy_options")
-    policy: Policy | str = name
-    if path is not None and state is not None:
-        policy, policy_options = load_saved(path, device, config["precision"]), {}
-        policy.name = name
-        policy.train_only(state["trained"])
-    agent = kind(
-        env or env_id,
-        policy,
-        config.pop("weighting"),
-        preference=config.pop("preference"),
-        weighting_options=config.pop("weighting_options"),
-        policy_options=policy_options,
-        env_options=None if env else env_options,
-        **(config | {"device": device}),
-    )
-    # As the run has them, "auto" included, and not as they turned out here.
-    agent.settings = replace(agent.settings, device=device, precision=config["precision"])
-    agent.recorder = Recorder(run, display, tracker, opened=True, main=agent.processes.main)
-    if path is not None and state is not None:
-        restore(agent, state)
-        read_optimizer(path, agent.updater.optimizer)
-        reference = agent.updater.reference
-        if reference is not None and reference.model is not agent.policy.model:
-            initial = load_saved(run.reference_path, str(agent.policy.device), agent.settings.precision)
-            initial.model.requires_grad_(False)
-            if isinstance(initial, LanguageModelPolicy):
-                bound_memory(initial, agent.settings)
-            if reference.sharded:
-                initial.shard(agent.processes)
-            agent.updater.reference = initial
-    return agent
+    found = None if path is None else read_checkpoint(path)  # a damaged one is found before anything long starts
+    arguments = config | asked | {"env": env or env_id, "env_options": None if env else config["env_options"]}
+    if found is not None:
+        arguments |= {"policy_options": {}, **_policies(run, found, config | asked)}
+    return StoredAgent(run, algorithm, arguments, asked, found)
 
 
-def _kind(base: type[Agent], name: str) -> type[Agent]:
-    import_module("paretune.agents.algorithms")  # our own agents are known once they are imported
-    kinds = {kind.algorithm.name: kind for kind in (base, *_subclasses(base)) if hasattr(kind, "algorithm")}
-    if name not in kinds:
-        raise ValueError(f"run: must be one of {' or '.join(kinds)}, but it is one of {name!r}")
-    return kinds[name]
-
-
-def _subclasses(base: type[Agent]) -> list[type[Agent]]:
-    return [each for child in base.__subclasses__() for each in (child, *_subclasses(child))]
+def _policies(run: RunFolder, checkpoint: Checkpoint, config: dict[str, Any]) -> dict[str, Policy | None]:
+    """Load the policy of a checkpoint, and the initial one where a KL term needs it."""
+    policy = load_saved(checkpoint.path, config["device"], config["precision"])
+    policy.name = config["policy"]
+    policy.train_only(checkpoint.state["trained"])
+    initial = None
+    if config["kl"] > 0 and not policy.holds_reference:
+        initial = load_saved(run.reference_path, str(policy.device), config["precision"])
+    return {"policy": policy, "initial": initial}

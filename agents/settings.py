@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
@@ -186,6 +186,31 @@ def default_learning_rate(parameters: int, adapted: bool = False) -> float:
     """
     peak = 3e-3 if adapted else 3e-4
     return min(3e-3, float(f"{peak * (parameters / 1e6) ** (-2 / 3):.2g}"))
+
+
+def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
+    """Return the settings with these values.
+
+    Raises:
+        ValueError: If a name is unknown (the message has the nearest ones), or a value breaks its rule.
+    """
+    known = [field.name for field in fields(AgentSettings)]
+    for name in values:
+        if name not in known:
+            raise ValueError(unknown_name("setting", name, known))
+    values = {
+        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for name, value in values.items()
+    }
+    reference = values.get("reference")
+    for name in ("stop", "lora_targets"):
+        texts = values.get(name, ())
+        values = {**values, name: (texts,) if isinstance(texts, str) else tuple(texts)}
+    values["reference"] = None if reference is None else tuple(map(float, reference))
+    hints = get_type_hints(AgentSettings)
+    whole = [name for name, value in values.items() if type(value) is int and hints[name] in (float, float | None)]
+    settings = AgentSettings(**(values | {name: float(values[name]) for name in whole}))
+    check_settings(settings)
+    return settings
 
 
 def check_settings(settings: AgentSettings) -> None:

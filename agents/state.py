@@ -1,49 +1,66 @@
-"""What is stored of an agent: its settings, and what training has changed."""
+"""What training changes of an agent, and what a checkpoint holds of that.
+
+Shapes: K objectives.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from paretune.agents.components import env_config
-from paretune.agents.policies import policy_config
-from paretune.agents.weightings import weighting_config
+from paretune.agents.policies.base import Policy
+from paretune.agents.tasks.base import Task
+from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.updater import Updater
+from paretune.weighting import ParetoArchive, Weighting
 
-if TYPE_CHECKING:
-    from paretune.agents.agent import Agent
-
-
-def config_of(agent: Agent) -> dict[str, Any]:
-    """Return all settings of an agent as a settings file holds them, JSON-able."""
-    return {
-        **env_config(agent.env),
-        "agent": agent.algorithm.name,
-        **policy_config(agent.policy),
-        **weighting_config(agent.weighting),
-        **asdict(agent.settings),
-    }
+Array = NDArray[np.float64]
 
 
-def state_of(agent: Agent) -> dict[str, Any]:
-    """Return what training has changed besides policy and optimizer, JSON-able."""
-    return {
-        "step": agent.step,
-        "weighting": agent.weighting.state_dict(),
-        "archive": agent.archive.state_dict(),
-        "env": agent.task.state_dict(),
-        "gram": None if agent.gradients.last is None else [agent.gradients.last[0], agent.gradients.last[1].tolist()],
-        "trained": agent.policy.trained_parameters(),
-        "performances": {str(step): performance.tolist() for step, performance in agent.performances.items()},
-    }
+class TrainingState:
+    """The parts of an agent that training changes: what a run is recorded from.
 
+    Attributes:
+        policy: The policy that is trained.
+        task: The environment, with the policy that acts in it.
+        weighting: The strategy that weighs the objectives.
+        archive: Pareto archive of validation performances; tags name the steps.
+        updater: Makes the optimizer updates; it holds the optimizer.
+        gradients: Compares the objectives' gradients.
+        step: Training steps done.
+        performances: Validation performance (K,) by step.
+    """
 
-def restore(agent: Agent, state: dict[str, Any]) -> None:
-    """Put an agent into the state that `state_of` returned."""
-    agent.step = state["step"]
-    agent.weighting.load_state_dict(state["weighting"])
-    agent.archive.load_state_dict(state["archive"])
-    agent.task.load_state_dict(state["env"])
-    agent.gradients.last = None if state["gram"] is None else (state["gram"][0], np.array(state["gram"][1]))
-    agent.performances = {int(step): np.array(performance) for step, performance in state["performances"].items()}
+    policy: Policy
+    task: Task
+    weighting: Weighting
+    archive: ParetoArchive
+    updater: Updater
+    gradients: GradientComparison
+    step: int
+    performances: dict[int, Array]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all but the policy and the optimizer, JSON-able."""
+        last = self.gradients.last
+        return {
+            "step": self.step,
+            "weighting": self.weighting.state_dict(),
+            "archive": self.archive.state_dict(),
+            "env": self.task.state_dict(),
+            "gram": None if last is None else [last[0], last[1].tolist()],
+            "trained": self.policy.trained_parameters(),
+            "performances": {str(step): performance.tolist() for step, performance in self.performances.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.step = state["step"]
+        self.weighting.load_state_dict(state["weighting"])
+        self.archive.load_state_dict(state["archive"])
+        self.task.load_state_dict(state["env"])
+        self.gradients.last = None if state["gram"] is None else (state["gram"][0], np.array(state["gram"][1]))
+        self.performances = {int(step): np.array(performance) for step, performance in state["performances"].items()}

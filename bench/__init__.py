@@ -8,16 +8,16 @@ Example:
     >>> summary = write_reports(bench)  # doctest: +SKIP
 """
 
-from paretune.bench.display import make_display
-from paretune.bench.grid import Cell, Grid
-from paretune.bench.local import LocalProcesses
 from paretune.bench.outcome import Outcome
-from paretune.bench.pooled import whole_sweeps
-from paretune.bench.ray_cluster import RayCluster
-from paretune.bench.reports import check_reports, write_reports
-from paretune.bench.runner import Bench
-from paretune.bench.summarise import summarise
-from paretune.bench.summary import Summary
+from paretune.bench.reports.writing import check_reports, write_reports
+from paretune.bench.running.display import make_display
+from paretune.bench.running.grid import Cell, Grid
+from paretune.bench.running.local import LocalProcesses
+from paretune.bench.running.ray_cluster import RayCluster
+from paretune.bench.running.runner import Bench
+from paretune.bench.statistics.pooled import whole_sweeps
+from paretune.bench.statistics.summarise import summarise
+from paretune.bench.statistics.summary import Summary
 
 __all__ = [
     "Bench",

@@ -84,7 +84,8 @@ class Outcome:
         front: The policies that no other one of the run dominates on the validation split, by step.
         final: The last policy.
         exact: The environment's exact Pareto front (E, K), where it is known.
-        measures: What the run is judged by, from `paretune.bench.measures.MEASURES`; None where it is not defined.
+        measures: What the run is judged by, from `paretune.bench.statistics.measures.MEASURES`; None where it is not
+            defined.
         cost: What the run took, by name: updates, responses, tokens, seconds (the sum of the timed parts), seconds/PART
             for each part, peak_memory_mb.
         setup: All arguments that the run was made from.

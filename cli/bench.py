@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import tyro
 
 from paretune.agents.settings import AgentSettings, Keep
-from paretune.cli.entries import Entries, Preferences
+from paretune.cli.arguments.entries import Entries, Preferences
+from paretune.cli.arguments.settings import parse_settings
 from paretune.cli.main import DONE, FAILED, INTERRUPTED
-from paretune.cli.settings import parse_settings
 from paretune.cli.tables import format_table
 
 if TYPE_CHECKING:
     from paretune.bench import Grid, Summary
-    from paretune.bench.runner import Executor
+    from paretune.bench.running.runner import Executor
 
 
 OUTPUTS = {
@@ -150,7 +150,7 @@ def last_words(summary: Summary, folder: Path) -> str:
 
 def grid_of(settings: BenchSettings) -> Grid:
     """Return the grid that settings describe."""
-    from paretune.bench.grid import FIXED_BY_BENCH, Grid
+    from paretune.bench.running.grid import FIXED_BY_BENCH, Grid
 
     shared = {
         entry.name: getattr(settings, entry.name) for entry in fields(AgentSettings) if entry.name not in FIXED_BY_BENCH

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import tyro
 
-from paretune.agents.pictures import draw_run
+from paretune.agents.runs.plotting import plot_run
+from paretune.agents.runs.run_folder import RunFolder
 
 
 @dataclass(kw_only=True)
@@ -29,6 +30,6 @@ def run(words: Sequence[str]) -> int:
         ValueError: If the folder holds no run, or one without a validation.
     """
     settings = tyro.cli(PlotSettings, prog="paretune plot", args=list(words))
-    for path in draw_run(settings.folder):
+    for path in plot_run(RunFolder(settings.folder)):
         print(path)
     return 0

@@ -10,11 +10,11 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from paretune.agents.replay_picture import draw_replays
-from paretune.agents.replaying import Replay, replay
-from paretune.cli.options import Options
+from paretune.agents.pictures.replay_picture import draw_replays
+from paretune.agents.runs.replaying import Replay, replay
+from paretune.cli.arguments.options import Options
+from paretune.cli.arguments.vectors import VECTORS
 from paretune.cli.tables import format_table
-from paretune.cli.vectors import VECTORS
 
 
 @dataclass(kw_only=True)

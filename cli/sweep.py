@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.settings import AgentSettings
+from paretune.cli.arguments.settings import RunSettings, agent_arguments, parse_settings
 from paretune.cli.main import DONE, INTERRUPTED
-from paretune.cli.settings import RunSettings, agent_arguments, parse_settings
 from paretune.cli.tables import format_table
 
 if TYPE_CHECKING:

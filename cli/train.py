@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from paretune import agents
 from paretune.agents.display import make_display
+from paretune.cli.arguments.settings import TrainSettings, agent_arguments, read_settings
 from paretune.cli.main import DONE, INTERRUPTED
-from paretune.cli.settings import TrainSettings, agent_arguments, read_settings
 from paretune.cli.tables import format_table
 
 

@@ -17,13 +17,13 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
-from paretune.envs.arithmetic import ArithmeticEnv
-from paretune.envs.deceptive import DeceptiveEnv
-from paretune.envs.math_dataset import MathEnv
-from paretune.envs.style import StyleEnv
-from paretune.envs.token_env import TokenEnv
-from paretune.envs.token_text import TokenText
-from paretune.envs.token_vector import TokenVectorEnv
+from paretune.envs.text.arithmetic import ArithmeticEnv
+from paretune.envs.text.math_dataset import MathEnv
+from paretune.envs.text.token_text import TokenText
+from paretune.envs.tokens.deceptive import DeceptiveEnv
+from paretune.envs.tokens.style import StyleEnv
+from paretune.envs.tokens.token_env import TokenEnv
+from paretune.envs.tokens.token_vector import TokenVectorEnv
 
 
 def vector_of(task: Callable[..., gym.Env[Any, Any]]) -> Callable[..., VectorEnv[Any, Any, Any]]:

@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 from scipy.stats import sem, t
 
 from paretune.agents import RLOO, Sweep
-from paretune.agents.drawing import PALETTE, save, tidy
+from paretune.agents.pictures.drawing import PALETTE, save, tidy
 from paretune.cli.tables import format_table
-from paretune.envs.fronts import pareto_set
-from paretune.envs.registration import make_env
+from paretune.envs.catalog import make_env
+from paretune.envs.tokens.fronts import pareto_set
 from paretune.weighting.archive import hypervolume
 
 Points = NDArray[np.float64]

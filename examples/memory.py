@@ -31,8 +31,8 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from paretune.agents import GRPO, AgentSettings, load_policy
-from paretune.agents.adapters import add_lora
-from paretune.weighting.layers import find_layers
+from paretune.agents.policies.adapters import add_lora
+from paretune.weighting.gradients.layers import find_layers
 
 QWEN = {"vocab_size": 151936, "max_position_embeddings": 32768}
 MODELS: dict[str, PreTrainedConfig] = {

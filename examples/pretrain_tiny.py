@@ -1,6 +1,6 @@
 """Teach the embedded model `tiny-math` on demonstrations of mixed style, so that its rewards conflict.
 
-    python examples/pretrain_tiny.py --out agents/tiny_math
+    python examples/pretrain_tiny.py --out agents/policies/tiny_math
 
 A Llama of 0.9 M parameters that reads and writes single characters learns five ways of answering the training problems
 of paretune/Arithmetic-v0; `STYLES` shows them. The two that write their totals down are right more often; only two
@@ -36,9 +36,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.optimization import get_cosine_schedule_with_warmup
 
-from paretune.envs.arithmetic import ArithmeticEnv
-from paretune.envs.problems import OPERATIONS, Problem
 from paretune.envs.prompts import Prompt, Response
+from paretune.envs.text.arithmetic import ArithmeticEnv
+from paretune.envs.text.problems import OPERATIONS, Problem
 
 PAD, END, UNKNOWN = "␀", "␃", "�"  # outside ASCII, so that no text of ours can contain them
 CONTEXT = 256
@@ -49,7 +49,7 @@ IGNORE = -100  # label of prompt characters
 class Settings:
     """Teach the embedded model and save it as a Hugging Face folder."""
 
-    out: Path = Path("agents/tiny_math")
+    out: Path = Path("agents/policies/tiny_math")
     """Folder for the model and its tokenizer."""
     steps: int = 4000
     """Optimizer steps."""

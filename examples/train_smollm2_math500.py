@@ -22,7 +22,7 @@ import tyro
 
 from paretune.agents import GRPO, RunFolder
 from paretune.agents.display import make_display
-from paretune.bench.memory import peak_memory_mb
+from paretune.bench.running.memory import peak_memory_mb
 from paretune.envs import make_env
 
 WEIGHTINGS = ("fixed", "hypervolume", "gradient")

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 from paretune.weighting.archive import ParetoArchive
 from paretune.weighting.base import Weighting, Weights
 from paretune.weighting.catalog import WEIGHTINGS, make_weighting
-from paretune.weighting.ctwa import CTWAWeighting
-from paretune.weighting.dirichlet import RandomWeighting
-from paretune.weighting.fixed import FixedWeighting
-from paretune.weighting.gradient import GradientWeighting
-from paretune.weighting.gramian import GramianWeighting
-from paretune.weighting.hypervolume import HypervolumeWeighting
-from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference, resolve_preference
-from paretune.weighting.lagrangian import LagrangianWeighting
 from paretune.weighting.modifiers import ModifiedWeighting
-from paretune.weighting.rays import RaySweepWeighting
-from paretune.weighting.rays_hypervolume import RaysHypervolumeWeighting
-from paretune.weighting.sa_mrpo import SAMRPOWeighting
-from paretune.weighting.saw import SAWWeighting
-from paretune.weighting.schedule import ScheduleWeighting
-from paretune.weighting.tchebycheff import TchebycheffWeighting
+from paretune.weighting.strategies.ctwa import CTWAWeighting
+from paretune.weighting.strategies.dirichlet import RandomWeighting
+from paretune.weighting.strategies.fixed import FixedWeighting
+from paretune.weighting.strategies.gradient import GradientWeighting
+from paretune.weighting.strategies.gramian import GramianWeighting
+from paretune.weighting.strategies.hypervolume import HypervolumeWeighting
+from paretune.weighting.strategies.hypervolume_gradient import HypervolumeGradientWeighting
+from paretune.weighting.strategies.lagrangian import LagrangianWeighting
+from paretune.weighting.strategies.rays import RaySweepWeighting
+from paretune.weighting.strategies.rays_hypervolume import RaysHypervolumeWeighting
+from paretune.weighting.strategies.sa_mrpo import SAMRPOWeighting
+from paretune.weighting.strategies.saw import SAWWeighting
+from paretune.weighting.strategies.schedule import ScheduleWeighting
+from paretune.weighting.strategies.tchebycheff import TchebycheffWeighting
 
 if TYPE_CHECKING:
-    from paretune.weighting.analyzer import GradientAnalyzer
+    from paretune.weighting.gradients.analyzer import GradientAnalyzer
 
 __all__ = [
     "WEIGHTINGS",
@@ -60,7 +60,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the gradient analyzer, and torch with it, on first use."""
     if name == "GradientAnalyzer":
-        from paretune.weighting.analyzer import GradientAnalyzer
+        from paretune.weighting.gradients.analyzer import GradientAnalyzer
 
         return GradientAnalyzer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

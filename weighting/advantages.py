@@ -94,26 +94,30 @@ def combined(
     rule: AdvantageRule,
     order: Order = "weigh_first",
     scale_rewards: bool = False,
-) -> Array:
-    """Return the advantages (P, G), or (P, G, T), that the policy is trained with.
+) -> tuple[Array, float]:
+    """Return the weighed advantages (P, G), or (P, G, T), and the scale that is still to be applied to them.
 
-        weigh_first:      A = scale * advantage(sum_k w_k r_k)
-        normalise_first:  A = scale * batch_normalised(sum_k w_k advantage_k(r_k))    GDPO, arXiv 2601.05242
+        weigh_first:      A = advantage(sum_k w_k r_k)
+        normalise_first:  A = batch_normalised(sum_k w_k advantage_k(r_k))    GDPO, arXiv 2601.05242
+
+    The policy is trained with scale * A. A gradient is clipped as if the scale were not there: clipping to a fixed norm
+    would cancel it.
 
     Args:
         credit: What decisions are judged by: the rewards r of responses (P, G, K), or (P, G, T, K).
         direction: Weights w (K,) that sum to 1.
-        scale: The weights' sum. It multiplies behind every normalisation: before one it would cancel.
+        scale: The weights' sum. It belongs behind every normalisation: before one it would cancel.
         rule: Gives the advantage function.
         order: Order of weighing and normalising.
-        scale_rewards: Multiply the rewards by `scale` instead, before anything else, as arXiv 2509.11452 publishes it.
+        scale_rewards: Multiply the rewards by `scale` instead, before anything else, as arXiv 2509.11452 publishes it;
+            1 is left then.
     """
-    credit = np.asarray(credit, dtype=np.float64)
+    credit, left = np.asarray(credit, dtype=np.float64), scale
     if scale_rewards:
-        credit, scale = credit * scale, 1.0
+        credit, left = credit * scale, 1.0
     if order == "weigh_first":
-        return scale * _of_each_slice(rule.advantage, credit @ direction)
-    return scale * batch_normalised(per_objective(credit, rule, order) @ direction, rule.epsilon)
+        return _of_each_slice(rule.advantage, credit @ direction), left
+    return batch_normalised(per_objective(credit, rule, order) @ direction, rule.epsilon), left
 
 
 def batch_normalised(advantages: Array, epsilon: float = EPSILON) -> Array:

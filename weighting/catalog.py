@@ -1,31 +1,31 @@
-"""All weighting strategies by name, and how one is made from a name and options."""
+"""All weighting strategies by name: from a name and options to a strategy, and back to what a settings file says."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from typeguard import TypeCheckError, check_type
 
-from paretune.weighting.aggregators import AGGREGATORS
 from paretune.weighting.base import Weighting
-from paretune.weighting.ctwa import CTWAWeighting
-from paretune.weighting.dirichlet import RandomWeighting
-from paretune.weighting.fixed import FixedWeighting
-from paretune.weighting.gradient import GradientWeighting
-from paretune.weighting.hypervolume import HypervolumeWeighting
-from paretune.weighting.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.inputs import Preference
-from paretune.weighting.lagrangian import LagrangianWeighting
 from paretune.weighting.modifiers import ModifiedWeighting, modifier_names
-from paretune.weighting.rays import RaySweepWeighting
-from paretune.weighting.rays_hypervolume import RaysHypervolumeWeighting
-from paretune.weighting.sa_mrpo import SAMRPOWeighting
-from paretune.weighting.saw import SAWWeighting
-from paretune.weighting.schedule import ScheduleWeighting
-from paretune.weighting.tchebycheff import TchebycheffWeighting
+from paretune.weighting.strategies.aggregators import AGGREGATORS
+from paretune.weighting.strategies.ctwa import CTWAWeighting
+from paretune.weighting.strategies.dirichlet import RandomWeighting
+from paretune.weighting.strategies.fixed import FixedWeighting
+from paretune.weighting.strategies.gradient import GradientWeighting
+from paretune.weighting.strategies.hypervolume import HypervolumeWeighting
+from paretune.weighting.strategies.hypervolume_gradient import HypervolumeGradientWeighting
+from paretune.weighting.strategies.lagrangian import LagrangianWeighting
+from paretune.weighting.strategies.rays import RaySweepWeighting
+from paretune.weighting.strategies.rays_hypervolume import RaysHypervolumeWeighting
+from paretune.weighting.strategies.sa_mrpo import SAMRPOWeighting
+from paretune.weighting.strategies.saw import SAWWeighting
+from paretune.weighting.strategies.schedule import ScheduleWeighting
+from paretune.weighting.strategies.tchebycheff import TchebycheffWeighting
 
 STRATEGIES: list[type[Weighting]] = [
     FixedWeighting,
@@ -103,3 +103,57 @@ def _suggest(word: str, known: Collection[str]) -> str:
     nearest = get_close_matches(word, known)
     listed = ", ".join(map(repr, known))
     return f"did you mean {' or '.join(map(repr, nearest))}? Known: {listed}" if nearest else f"known: {listed}"
+
+
+def resolve_weighting(
+    weighting: str | Weighting,
+    preference: Sequence[float] | None,
+    options: Mapping[str, Any] | None,
+    objectives: Sequence[str],
+    reference: Sequence[float] | None = None,
+) -> Weighting:
+    """Return the strategy that a name or an object stands for, for these objectives.
+
+    One given by name that measures hypervolumes takes over the reference point, unless its options have another.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or the number of weights is not that of the objectives.
+    """
+    if isinstance(weighting, str):
+        chosen: int | Sequence[float] = len(objectives) if preference is None else preference
+        options = dict(options or {})
+        if reference is not None and "reference" in option_names(weighting):
+            options = {"reference": tuple(reference)} | options
+        weighting = make_weighting(weighting, chosen, **options)
+    elif preference is not None or options:
+        raise ValueError(
+            "preference, weighting_options: must be left out when weighting is an object, which has its own"
+        )
+    if len(weighting.weights) != len(objectives):
+        raise ValueError(
+            f"preference: must have {len(objectives)} weights, one for each of {', '.join(objectives)}, "
+            f"got {len(weighting.weights)}"
+        )
+    return weighting
+
+
+def check_reference(reference: Sequence[float] | None, objectives: Sequence[str]) -> Sequence[float] | int:
+    """Return the reference point of the hypervolume, or K for zeros.
+
+    Raises:
+        ValueError: If it has not one number for each objective.
+    """
+    if reference is None:
+        return len(objectives)
+    if len(reference) != len(objectives):
+        raise ValueError(
+            f"reference: must have {len(objectives)} numbers, one for each of {', '.join(objectives)}, got "
+            f"{list(reference)}"
+        )
+    return reference
+
+
+def weighting_config(weighting: Weighting) -> dict[str, Any]:
+    """Return what a settings file says of `weighting`."""
+    options = weighting.options()
+    return {"weighting": weighting.name, "preference": options.pop("preference"), "weighting_options": options}

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from paretune.weighting.base import Weighting, Weights
-from paretune.weighting.gradient import raise_to_floor
 from paretune.weighting.inputs import require
+from paretune.weighting.strategies.gradient import raise_to_floor
 
 
 @dataclass(eq=False)

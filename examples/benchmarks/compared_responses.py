@@ -25,10 +25,10 @@ from toy_fronts_report import half_width
 from paretune.agents import GRPO
 from paretune.agents.display import SilentDisplay
 from paretune.agents.files import write_json, write_text
-from paretune.agents.policy import Decisions
-from paretune.agents.updater import Updater
+from paretune.agents.sequences.decisions import Decisions
+from paretune.agents.updates.updater import Updater
 from paretune.envs import Accuracy, Clarity, Conciseness, make_env
-from paretune.weighting.gradient import GradientWeighting, influences
+from paretune.weighting.strategies.gradient import GradientWeighting, influences
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]

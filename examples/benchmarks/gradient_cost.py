@@ -33,9 +33,9 @@ from origin import origin
 from paretune.agents import GRPO, Agent
 from paretune.agents.display import SilentDisplay
 from paretune.agents.files import write_json, write_text
-from paretune.agents.gradients import GradientComparison
-from paretune.agents.policy import Decisions
-from paretune.bench.memory import peak_memory_mb
+from paretune.agents.sequences.decisions import Decisions
+from paretune.agents.updates.comparison import GradientComparison
+from paretune.bench.running.memory import peak_memory_mb
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
 from paretune.weighting import GradientAnalyzer, Weighting
 from paretune.weighting.advantages import per_objective

@@ -6,7 +6,7 @@ from typing import Any
 
 from origin import told
 
-from paretune.weighting.compared_responses import default_number
+from paretune.weighting.gradients.compared_responses import default_number
 
 GOALS = {"exact": 1.25, "sketch": 1.08}
 GOAL_OBJECTIVES, GOAL_WEIGHTS = 3, 0.02

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from paretune.agents.algorithms import AGENTS
+from paretune.agents.catalog import AGENTS
 from paretune.weighting import HypervolumeWeighting
 from paretune.weighting.advantages import Order, combined
 
@@ -40,7 +40,10 @@ def advantages_under_multipliers(batches: Sequence[Array]) -> list[dict[str, Any
         factors, changes = [], []
         for rewards_PGK in batches:
             plain, multiplied = (
-                combined(rewards_PGK, EQUAL_K, r, agent.algorithm, order, before) for r in (1.0, multiplier)
+                advantages * scale
+                for advantages, scale in (
+                    combined(rewards_PGK, EQUAL_K, r, agent.algorithm, order, before) for r in (1.0, multiplier)
+                )
             )
             if np.abs(plain).max() > 0:
                 factors.append(float((multiplied * plain).sum() / (plain**2).sum()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from paretune.bench.provenance import provenance
+from paretune.bench.running.provenance import provenance
 
 
 def origin(script: str) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from scipy.stats import bootstrap
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, Summary, summarise
-from paretune.bench.report_markdown import interval_text, table
-from paretune.bench.statistics import FEWEST_RUNS
-from paretune.bench.summary import Interval
+from paretune.bench.reports.report_markdown import interval_text, table
+from paretune.bench.statistics.estimates import FEWEST_RUNS
+from paretune.bench.statistics.summary import Interval
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = "hypervolume, as published"

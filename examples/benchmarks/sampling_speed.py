@@ -27,9 +27,9 @@ from origin import origin, told
 
 from paretune.agents import Sampler, TransformersSampler, load_policy
 from paretune.agents.files import write_json, write_text
-from paretune.agents.processes import Processes
-from paretune.agents.vllm_engine import VllmEngine
-from paretune.agents.vllm_sampler import VllmSampler
+from paretune.agents.processes.distributed import Processes
+from paretune.agents.sampling.vllm_engine import VllmEngine
+from paretune.agents.sampling.vllm_sampler import VllmSampler
 from paretune.envs import Prompt, make_env
 
 HERE = Path(__file__).parent

@@ -26,8 +26,10 @@ import torch
 import tyro
 from step_settings import NEVER, StepSettings
 
-from paretune.agents import GRPO, Agent, load_policy, updater, vllm_engine
+from paretune.agents import GRPO, Agent, load_policy
 from paretune.agents.files import write_json, write_text
+from paretune.agents.sampling import vllm_engine
+from paretune.agents.updates import updater
 
 ARMS: dict[str, dict[str, Any]] = {"whole sequences": {"share_prompts": False}, "prompts once": {}}
 PARTS = ("sampling", "weight transfer", "scoring", "forward", "backward", "clipping", "optimizer", "logging", "rest")

@@ -36,7 +36,7 @@ from step_time_trl import train_trl
 
 from paretune.agents import GRPO, Rollout, TransformersSampler, load_policy
 from paretune.agents.files import write_json, write_text
-from paretune.bench.memory import peak_memory_mb
+from paretune.bench.running.memory import peak_memory_mb
 from paretune.envs import Prompt, make_env
 from paretune.weighting.advantages import grpo
 

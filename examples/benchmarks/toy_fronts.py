@@ -32,7 +32,7 @@ import numpy as np
 import tyro
 
 from paretune.agents import agent_class
-from paretune.agents.sweep import Sweep
+from paretune.agents.sweeps.sweep import Sweep
 from paretune.envs import TokenEnv, make_env
 
 HERE = Path(__file__).resolve().parent

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from paretune.weighting import GradientAnalyzer
-from paretune.weighting.analyzer import Mode
-from paretune.weighting.compared_responses import drawn, traits
+from paretune.weighting.gradients.analyzer import Mode
+from paretune.weighting.gradients.compared_responses import drawn, traits
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -44,7 +44,7 @@ def make_analyzer(trainer: Any, parameters: str, mode: Mode) -> GradientAnalyzer
 def drawn_responses(
     trainer: Any, batch: Mapping[str, Any], advantages: Array, number: int | None, rng: np.random.Generator
 ) -> tuple[Rows, Array]:
-    """Draw the responses whose gradients are compared; see `paretune.weighting.compared_responses`.
+    """Draw the responses whose gradients are compared; see `paretune.weighting.gradients.compared_responses`.
 
     Args:
         trainer: The trainer.

@@ -28,7 +28,7 @@ from paretune.weighting.advantages import (
     per_objective,
     rloo,
 )
-from paretune.weighting.analyzer import Mode
+from paretune.weighting.gradients.analyzer import Mode
 
 Array = NDArray[np.float64]
 Aggregation = Literal["sum_then_normalize", "normalize_then_sum"]
@@ -78,7 +78,8 @@ class MultiObjectiveTrainer:
                 `paretune.weighting.GradientAnalyzer`.
             gradient_mode: How they are compared, see there.
             gradient_responses: On how many of a generation's responses, which are drawn so that they stand for all
-                (`paretune.weighting.compared_responses`); None is a sixteenth, at least 8 (of few, a quarter).
+                (`paretune.weighting.gradients.compared_responses`); None is a sixteenth, at least 8 (of few, a
+                quarter).
             gradient_every: At every how many generations; in between the last comparison holds.
             **kwargs: TRL's arguments.
 
@@ -204,9 +205,10 @@ class MultiObjectiveGRPOTrainer(MultiObjectiveTrainer, GRPOTrainer):
 
     def _advantages(self, theirs: Array) -> Array:
         weighting = self.weighting
-        return combined(
+        advantages_PG, scale = combined(
             self._rewards_PGK, weighting.direction, weighting.scale, self.rule, self.order, weighting.scale_rewards
         )
+        return scale * advantages_PG
 
 
 class MultiObjectiveRLOOTrainer(MultiObjectiveTrainer, RLOOTrainer):

@@ -85,7 +85,8 @@ def advantages_of_rows(
     for rows_PG in compared.values():
         credit_PGK = rewards[rows_PG]
         if order == "weigh_first":
-            advantages_B[rows_PG] = combined(credit_PGK, direction, scale, rule, order, scale_rewards)
+            weighed_PG, left = combined(credit_PGK, direction, scale, rule, order, scale_rewards)
+            advantages_B[rows_PG] = left * weighed_PG
         else:
             multiplier = scale if scale_rewards else 1.0
             advantages_B[rows_PG] = per_objective(credit_PGK * multiplier, rule, order) @ direction

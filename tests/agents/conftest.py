@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paretune.agents import LanguageModelPolicy
-
-from .letters import random_policy
+from tests.agents.letters import random_policy
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One process of a run that several processes share; tests/agents/test_processes.py launches it with torchrun.
+"""One process of a run that several share; tests/agents/processes/test_distributed.py launches it with torchrun.
 
 Usage: shared_run.py FOLDER RUN STEPS [SHARDING [DIES_AT]]; of several runs (RUN,RUN), each has a folder in FOLDER.
 """
@@ -15,10 +15,9 @@ from torch.distributed.tensor import DTensor
 
 from paretune.agents import GRPO, Agent, RunFolder
 from paretune.agents.files import write_json
-from paretune.agents.launcher import ZERO_STAGES, chosen_sharding
-from paretune.agents.processes import Processes
-from paretune.agents.sharding import whole
-from paretune.agents.state import state_of
+from paretune.agents.policies.shards import whole
+from paretune.agents.processes.distributed import Processes
+from paretune.agents.processes.launcher import ZERO_STAGES, chosen_sharding
 from paretune.envs import ArithmeticEnv
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
@@ -92,7 +91,7 @@ def main(folder: Path, run: str, steps: int, sharding: str = "none", dies_at: in
     agent.train(steps - agent.step)
     agent.save(folder / "saved")
     sizes = [float(whole(p).abs().sum()) for p in agent.policy.model.parameters()]
-    write_json(folder / f"rank-{processes.rank}.json", {**state_of(agent), "parameters": sizes})
+    write_json(folder / f"rank-{processes.rank}.json", {**agent.state_dict(), "parameters": sizes})
     write_json(folder / f"held-{processes.rank}.json", held(agent))
 
 

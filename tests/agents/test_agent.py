@@ -10,10 +10,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from paretune.agents import AGENTS, GRPO, REINFORCE, RLOO, Agent, LanguageModelPolicy, RunFolder
-from paretune.agents.state import config_of
 from paretune.weighting import FixedWeighting, GradientWeighting, HypervolumeWeighting
-
-from .letters import LearningEnv, LettersEnv, random_policy
+from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
 QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 3e-2, "eval_every": 2, "checkpoint_every": 2}
 
@@ -158,7 +156,7 @@ def test_a_saved_agent_loads_and_goes_on(tmp_path):
     made.train(2)
     made.save(tmp_path / "saved")
     loaded = Agent.load(tmp_path / "saved", env=LettersEnv())
-    assert type(loaded) is RLOO and config_of(loaded) == config_of(made) and loaded.step == 2
+    assert type(loaded) is RLOO and loaded.config == made.config and loaded.step == 2
     np.testing.assert_array_equal(loaded.evaluate("test"), made.evaluate("test"))
     np.testing.assert_array_equal(loaded.train(2).performance_after, made.train(2).performance_after)
     with pytest.raises(ValueError, match="already holds another run"):

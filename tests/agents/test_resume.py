@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 
 from paretune.agents import GRPO, RLOO, Agent, RunFolder
 from paretune.agents import recorder as recorder_module
-
-from .letters import LearningEnv, LettersEnv, random_policy
+from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
 SETTINGS = {"prompts_per_step": 3, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 4, "kl": 0.01}
 SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2}

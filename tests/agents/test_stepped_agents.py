@@ -19,8 +19,7 @@ from paretune.agents.display import SilentDisplay
 from paretune.cli.main import main
 from paretune.envs import StyleEnv
 from paretune.weighting import GradientWeighting
-
-from .letters import LettersEnv, random_policy
+from tests.agents.letters import LettersEnv, random_policy
 
 QUICK = {"prompts_per_step": 2, "group_size": 4, "eval_every": 2, "eval_prompts": 2}
 ENVS = {

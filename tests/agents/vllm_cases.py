@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from paretune.agents import GRPO, Agent, LanguageModelPolicy, TransformersSampler, load_policy, vllm_engine
-from paretune.agents.adapters import add_lora
-from paretune.agents.processes import Processes
-from paretune.agents.sharding import whole
-from paretune.agents.vllm_engine import VllmEngine
-from paretune.agents.vllm_sampler import Manner, Request, VllmSampler
+from paretune.agents import GRPO, Agent, LanguageModelPolicy, TransformersSampler, load_policy
+from paretune.agents.policies.adapters import add_lora
+from paretune.agents.policies.shards import whole
+from paretune.agents.processes.distributed import Processes
+from paretune.agents.sampling import vllm_engine
+from paretune.agents.sampling.vllm_engine import VllmEngine
+from paretune.agents.sampling.vllm_sampler import Manner, Request, VllmSampler
 from paretune.envs import make_env
 from tests.agents.letters import random_policy
 
@@ -128,7 +129,7 @@ def test_sampled_frequencies_are_the_models(policy):
 
 
 def test_tokens_are_drawn_where_the_cumulated_probabilities_pass_a_share():
-    from paretune.agents.vllm_draws import BLOCK, draw
+    from paretune.agents.sampling.vllm_draws import BLOCK, draw
 
     for size in (3, BLOCK, 2 * BLOCK + 7):
         probs = torch.softmax(3 * torch.randn(size, generator=torch.Generator().manual_seed(size)), 0)

@@ -1,4 +1,4 @@
-"""Updates by two processes with DeepSpeed's ZeRO; tests/agents/test_zero.py launches it.
+"""Updates by two processes with DeepSpeed's ZeRO; tests/agents/processes/test_zero.py launches it.
 
 Usage: zero_cases.py FOLDER
 """
@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from paretune.agents.processes import Processes
+from paretune.agents.processes.distributed import Processes
 from tests.agents.shared_run import sum_over_gloo
-from tests.agents.test_updater import ADVANTAGES, assert_same_weights, some_tokens, updater, weights_after
+from tests.agents.updates.test_updater import ADVANTAGES, assert_same_weights, some_tokens, updater, weights_after
 
 SETTINGS = {"tokens_per_batch": 20, "minibatches": 4, "max_grad_norm": 0.01, "weight_decay": 0.1}
 """Processes then make different numbers of passes, which read prompts once for several responses or do not."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .browser import Browser
+    from tests.bench.browser import Browser
 
 os.environ["SE_OFFLINE"] = "true"
 
@@ -17,7 +17,7 @@ os.environ["SE_OFFLINE"] = "true"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for all tests of a module; the tests are skipped where none is installed."""
-    from .browser import Browser, installed
+    from tests.bench.browser import Browser, installed
 
     binary, driver = installed()
     if binary is None or driver is None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from paretune.bench.measures import measure
 from paretune.bench.outcome import Course, Curve, Outcome, Point
+from paretune.bench.statistics.measures import measure
 from paretune.weighting.archive import ParetoArchive
 
 START = [0.1, 0.2]

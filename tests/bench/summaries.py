@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paretune.bench.outcome import Course, Curve, Outcome, Point
-from paretune.bench.summary import Arm, Comparison, Failure, Interval, Ranked, Rival, Summary
+from paretune.bench.statistics.summary import Arm, Comparison, Failure, Interval, Ranked, Rival, Summary
 
 OBJECTIVES = ["accuracy", "conciseness", "clarity", "politeness"]
 WEIGHTINGS = ["fixed", "hypervolume", "gradient", "saw"]

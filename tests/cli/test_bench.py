@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from paretune.cli.arguments.settings import parse_settings
 from paretune.cli.bench import BenchSettings, grid_of
 from paretune.cli.main import main
-from paretune.cli.settings import parse_settings
 
 pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
 pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra bench")
@@ -131,7 +131,7 @@ def test_bad_use_is_told_before_anything_runs(tmp_path, capsys, words, message):
 
 
 def test_a_package_that_the_reports_need_is_missed_before_anything_runs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("paretune.bench.reports.find_spec", lambda name: None if name == "plotly" else object())
+    monkeypatch.setattr("paretune.bench.reports.writing.find_spec", lambda name: None if name == "plotly" else object())
     assert main(["bench", *TOY, "--out", str(tmp_path / "b")]) == 2
     assert 'the reports need plotly; install the extra "bench"' in capsys.readouterr().err
     assert not (tmp_path / "b").exists()

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from paretune.envs import Objective, Prompt, ResponseEnv
-from paretune.envs.response import check_split
+from paretune.envs.text.response import check_split
 
 CALLS = itertools.count()
 

@@ -7,7 +7,8 @@ import importlib
 
 import pytest
 
-MODULES = ["deceptive", "fronts", "registration", "style", "token_env", "token_text", "token_vector", "vector"]
+MODULES = ["catalog", "text.token_text", "tokens.deceptive", "tokens.fronts", "tokens.style", "tokens.token_env"]
+MODULES += ["tokens.token_vector", "vector"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-import paretune.agents.sampler as sampler_module
+import paretune.agents.sampling.transformers_sampler as sampler_module
 from paretune.agents import TransformersSampler, load_policy
 from paretune.envs import Prompt
 

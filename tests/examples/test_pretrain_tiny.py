@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from paretune.envs.arithmetic import ArithmeticEnv
-from paretune.envs.problems import Problem
 from paretune.envs.prompts import Prompt
+from paretune.envs.text.arithmetic import ArithmeticEnv
+from paretune.envs.text.problems import Problem
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain_tiny.py"
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("\n"))

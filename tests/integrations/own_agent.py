@@ -17,8 +17,7 @@ from paretune.envs import Prompt, Response
 from paretune.integrations.trl.trainers import EPSILON
 from paretune.weighting import Weighting
 from paretune.weighting.advantages import grpo
-
-from .small_trl import GROUP, TOKENS
+from tests.integrations.small_trl import GROUP, TOKENS
 
 KEPT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages")
 

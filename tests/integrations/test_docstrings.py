@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("name", "package"), [("reasoning_gym", "reasoning_gym"), ("trl.callback", "trl"), ("trl.tasks", "trl")]
+    ("name", "package"), [("reasoning_gym.environment", "reasoning_gym"), ("trl.callback", "trl"), ("trl.tasks", "trl")]
 )
 def test_examples_run(name: str, package: str) -> None:
     pytest.importorskip(package)

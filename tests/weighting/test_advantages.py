@@ -45,8 +45,9 @@ def test_a_group_of_equal_rewards_teaches_exactly_nothing(algorithm):
 @pytest.mark.parametrize("scale", [0.5, 1.7])
 def test_the_multiplier_survives_every_algorithm_and_order(algorithm, order, scale):
     direction = np.array([0.5, 0.3, 0.2])
-    plain = combined(some_rewards(), direction, 1.0, algorithm, order)
-    np.testing.assert_allclose(combined(some_rewards(), direction, scale, algorithm, order), scale * plain, rtol=1e-12)
+    plain, one = combined(some_rewards(), direction, 1.0, algorithm, order)
+    advantages, left = combined(some_rewards(), direction, scale, algorithm, order)
+    assert (one, left) == (1.0, scale) and np.array_equal(advantages, plain)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.7])
@@ -54,7 +55,9 @@ def test_in_the_published_order_the_multiplier_vanishes_under_grpo_and_survives_
     direction = np.array([0.5, 0.3, 0.2])
 
     def published(algorithm, factor):
-        return combined(some_rewards(), direction, factor, algorithm, scale_rewards=True)
+        advantages, left = combined(some_rewards(), direction, factor, algorithm, scale_rewards=True)
+        assert left == 1.0
+        return advantages
 
     plain = published(GRPO.algorithm, 1.0)
     assert np.abs(published(GRPO.algorithm, scale) - plain).max() < 2e-5 < 0.1 < np.abs(plain).max()
@@ -66,8 +69,8 @@ def test_normalise_first_makes_objectives_of_different_spread_count_alike(algori
     rewards = some_rewards()[..., :2]
     narrow = np.stack([rewards[..., 0], 0.5 + 0.01 * (rewards[..., 1] - 0.5)], axis=-1)
     even = np.array([0.5, 0.5])
-    weigh_first = combined(narrow, even, 1.0, algorithm, "weigh_first").ravel()
-    normalise_first = combined(narrow, even, 1.0, algorithm, "normalise_first").ravel()
+    weigh_first = combined(narrow, even, 1.0, algorithm, "weigh_first")[0].ravel()
+    normalise_first = combined(narrow, even, 1.0, algorithm, "normalise_first")[0].ravel()
     first, second = narrow.reshape(-1, 2).T
     assert np.corrcoef(weigh_first, first)[0, 1] > 0.8
     assert np.corrcoef(normalise_first, second)[0, 1] > np.corrcoef(weigh_first, second)[0, 1] + 0.5
@@ -78,7 +81,7 @@ def test_normalise_first_is_gdpo_by_hand():
     first, second = (r - r.mean() for r in rewards[0].T)
     weighed = 0.75 * first / first.std(ddof=1) + 0.25 * second / second.std(ddof=1)
     expected = (weighed - weighed.mean()) / weighed.std(ddof=1)
-    actual = combined(rewards, np.array([0.75, 0.25]), 1.0, GRPO.algorithm, "normalise_first")
+    actual, _ = combined(rewards, np.array([0.75, 0.25]), 1.0, GRPO.algorithm, "normalise_first")
     np.testing.assert_allclose(actual[0], expected, atol=1e-4)
 
 
@@ -87,9 +90,9 @@ def test_advantages_are_finite_and_permute_with_the_objectives(rewards):
     direction = np.array([0.7, 0.3])
     for algorithm in ALGORITHMS:
         for order in ORDERS:
-            advantages = combined(rewards, direction, 1.3, algorithm, order)
+            advantages, _ = combined(rewards, direction, 1.3, algorithm, order)
             assert np.isfinite(advantages).all()
-            swapped = combined(rewards[..., ::-1], direction[::-1], 1.3, algorithm, order)
+            swapped, _ = combined(rewards[..., ::-1], direction[::-1], 1.3, algorithm, order)
             np.testing.assert_allclose(swapped, advantages, atol=1e-6)
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretune.agents import RLOO, Agent, RunFolder
-from paretune.agents.weightings import weighting_config
 from paretune.weighting import WEIGHTINGS, FixedWeighting, GradientWeighting, ModifiedWeighting, make_weighting
+from paretune.weighting.catalog import weighting_config
 from paretune.weighting.modifiers import modifier_names
 from tests.weighting.stop_at import StopAt
 

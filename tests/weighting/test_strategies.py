@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from paretune.weighting import WEIGHTINGS, FixedWeighting, GramianWeighting, Weighting, make_weighting
-from paretune.weighting.aggregators import AGGREGATORS
+from paretune.weighting.strategies.aggregators import AGGREGATORS
 
 seeds = st.integers(0, 2**32 - 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -1,0 +1,62 @@
+"""The files that a benchmark's folder ends up with, and its last words on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.util import find_spec
+
+from paretune.agents.files import atomic_path
+from paretune.bench.reports.report_html import html
+from paretune.bench.reports.report_markdown import markdown
+from paretune.bench.reports.results import write_results
+from paretune.bench.reports.verdict_picture import draw_verdicts
+from paretune.bench.running.runner import Bench
+from paretune.bench.statistics.pooled import whole_sweeps
+from paretune.bench.statistics.summarise import summarise
+from paretune.bench.statistics.summary import Summary
+
+RESULTS, MARKDOWN, HTML, PICTURE = "results.parquet", "report.md", "report.html", "verdicts.png"
+"""Names of the files."""
+
+
+def check_reports() -> None:
+    """Raise ValueError where a package is missing that the reports need: better now than when all runs are done."""
+    for package in ("pyarrow", "plotly"):
+        if find_spec(package) is None:
+            raise ValueError(
+                f'bench: the reports need {package}; install the extra "bench": pip install "paretune[bench]"'
+            )
+
+
+def write_reports(bench: Bench) -> Summary:
+    """Write results and reports of what is finished.
+
+    Args:
+        bench: The benchmark.
+
+    Returns:
+        What the results say.
+
+    Raises:
+        ValueError: If the extra "bench" is not installed, or a cell's file is damaged.
+    """
+    outcomes, failures = bench.outcomes(), bench.failures()
+    sweeps = whole_sweeps(outcomes)
+    arms = {(run.comparison, run.weighting) for run in sweeps}
+    rivals = Counter(comparison for comparison, _ in arms)  # a sweep that is alone has nothing to be compared with
+    summary = summarise(
+        outcomes + [run for run in sweeps if rivals[run.comparison] > 1],
+        name=bench.grid.name,
+        baseline=bench.grid.baseline,
+        failures=failures,
+        missing=len(bench.cells) - len(outcomes) - len(failures),
+        provenance=bench.provenance(),
+    )
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    write_results(bench.folder / RESULTS, summary)
+    for name, text in ((MARKDOWN, markdown(summary)), (HTML, html(summary))):
+        with atomic_path(bench.folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if summary.ranking:
+        draw_verdicts(bench.folder / PICTURE, summary)
+    return summary

@@ -1,0 +1,190 @@
+"""Updates that take a part of their gradient from the passes that the gradients were compared with."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from paretune.agents import GRPO, REINFORCE, Agent
+from paretune.agents.runs.metrics import Line
+from paretune.agents.updates.analysed import Analysed
+from paretune.agents.updates.comparison import GradientComparison
+from tests.agents.letters import LettersEnv, random_policy
+from tests.agents.updates.test_updater import ADVANTAGES, PROMPTS, assert_same_weights, some_tokens, updater
+
+QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-4, "eval_every": 5, "pictures": False}
+ADVANTAGES_BTK = np.random.default_rng(1).normal(size=(len(PROMPTS), 1, 3))
+
+
+@pytest.mark.parametrize("rows", [np.array([0, 2, 3, 7, 11]), np.arange(len(PROMPTS))], ids=["some", "all"])
+@pytest.mark.parametrize("clip", [0.0, 0.2])
+@pytest.mark.parametrize("loss_mean", ["token", "response", "constant"])
+@pytest.mark.parametrize("settings", [{}, {"importance_cap": 1.5}], ids=["plain", "importance"])
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_the_update_is_that_of_passes_of_its_own(mode, settings, loss_mean, clip, rows):
+    results = []
+    for reuse in (False, True):
+        made = updater(random_policy(dtype=torch.float64), clip, loss_mean, gradient_mode=mode, **settings)
+        made.optimizer = torch.optim.SGD(made.trained, lr=1.0)  # shows the gradient itself
+        tokens = some_tokens()
+        _, analysed = GradientComparison(made).compare(tokens, ADVANTAGES_BTK, rows, reuse)
+        assert (analysed is not None) == reuse
+        metrics = made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
+        results.append((metrics, copy.deepcopy(made.policy.model.state_dict())))
+    (separate, expected), (reused, found) = results
+    assert_same_weights(expected, found, atol=1e-6)
+    assert reused == pytest.approx(separate | {"padding": reused["padding"]}, abs=1e-6)
+
+
+def test_small_passes_beside_the_gradients_change_nothing(monkeypatch):
+    weights = []
+    for budget in (8192, 40):
+        monkeypatch.setattr(Analysed, "budget_for", lambda *args, budget=budget: budget)
+        made, tokens = updater(random_policy(dtype=torch.float64)), some_tokens()
+        _, analysed = GradientComparison(made).compare(tokens, ADVANTAGES_BTK, np.array([0, 2, 3]), reuse=True)
+        log_probs, seen = made.policy.log_probs, []
+        made.policy.log_probs = lambda part, *args, f=log_probs, s=seen: s.append(len(part.mask)) or f(part, *args)
+        made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
+        assert sum(seen) == len(PROMPTS) - 3 and (len(seen) > 1) == (budget == 40)
+        weights.append(copy.deepcopy(made.policy.model.state_dict()))
+    assert_same_weights(*weights, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "batch_tokens", "budget", "expected"),
+    [
+        (24, 64, 100, 100),  # 96 bytes of gradients are as much as 24 tokens take, which the 3 x 8 compared ones save
+        (34, 64, 100, 54),  # 10 tokens more
+        (34, 96, 100, 81),  # the same share, where responses count with whole prompts that are read once
+        (10**6, 64, 100, 16),  # but never less than a quarter
+        (34, 64, 60, 60),  # there are several passes in any case
+    ],
+)
+def test_passes_beside_gradients_are_smaller_by_what_these_take(parameters, batch_tokens, budget, expected):
+    part: Any = SimpleNamespace(padding=(0, 48), lengths=np.array([8, 8, 8]))
+    rest: Any = SimpleNamespace(padding=(0, 64), batch_tokens=batch_tokens)
+    kept: Any = SimpleNamespace(size=48 * 4)
+    analysed = Analysed(np.arange(3), [(np.arange(3), part, torch.zeros(0))], kept, 1.0)
+    assert analysed.budget_for(rest, [torch.zeros(parameters)], budget) == expected
+
+
+def trained(kind: type[Agent], reuse: bool, **options) -> tuple[Agent, list[Line]]:
+    """Train some steps; without `reuse`, every update makes passes of its own."""
+    made, lines = kind(LettersEnv(), random_policy(), "gradient", **QUICK, **options), []
+    at, record, reused = made.gradients.at, made.recorder.record, []
+
+    def noted(*args, **kwargs):
+        gram, analysed = at(*args, **kwargs)
+        reused.append(analysed is not None)
+        return gram, analysed if reuse else None
+
+    made.gradients.at = noted
+    made.recorder.record = lambda agent, line: lines.append(line) or record(agent, line)
+    made.train(5)
+    assert all(reused)
+    return made, lines
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_responses": 5}, {"gradient_mode": "sketch", "gradient_width": 4}])
+@pytest.mark.parametrize("kind", [GRPO, REINFORCE])
+def test_a_run_goes_the_same_way(kind, options):
+    (one, expected), (other, found) = (trained(kind, reuse, **options) for reuse in (False, True))
+    assert_same_weights(one.policy.model.state_dict(), other.policy.model.state_dict(), atol=1e-5)
+    for first, second in zip(expected, found, strict=True):
+        assert first.keys() == second.keys()
+        assert second["weights"] == pytest.approx(first["weights"], abs=1e-5)
+        for name in ("loss", "grad_norm", "log_prob_gap", "log_prob_gap_max", "clip_fraction"):
+            assert second.get(name) == pytest.approx(first.get(name), abs=1e-5)
+
+
+def test_the_drawn_sequences_stand_for_all():
+    advantages_BTK = ADVANTAGES_BTK.copy()
+    advantages_BTK[[1, 5]] = 0
+    tokens = some_tokens()
+    gradients = GradientComparison(updater(gradient_responses=4))
+    n, total_BK, hits_B = 4000, np.zeros((len(PROMPTS), 3)), np.zeros(len(PROMPTS))
+    for step in range(n):
+        rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
+        assert len(rows) == 4 and not {1, 5} & set(rows)  # these add nothing to any gradient
+        total_BK[rows] += weighed_BTK[rows, 0] / n
+        hits_B[rows] += 1 / n
+    np.testing.assert_allclose(total_BK, advantages_BTK[:, 0], rtol=0.25)
+    doubts_B = ((1 - tokens.log_probs.exp()) * tokens.mask).sum(1).numpy()
+    sizes_B = np.linalg.norm(advantages_BTK[:, 0], axis=1) * doubts_B
+    assert np.corrcoef(sizes_B, hits_B)[0, 1] > 0.9
+
+
+def test_by_default_few_are_drawn():
+    drawn, weighed_BTK = GradientComparison(updater()).drawn(0, some_tokens(), ADVANTAGES_BTK)
+    assert len(drawn) == len(PROMPTS) // 4 and weighed_BTK.shape == ADVANTAGES_BTK.shape
+
+
+@pytest.mark.parametrize("number", [len(PROMPTS), 10 * len(PROMPTS)])
+def test_where_all_are_taken_nothing_is_estimated(number):
+    gradients = GradientComparison(updater(gradient_responses=number))
+    gram, _ = gradients.at(0, some_tokens(), ADVANTAGES_BTK, reuse=False)
+    expected, _ = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)))
+    np.testing.assert_array_equal(gram, expected)
+
+
+def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well():
+    """Compare with as many sequences drawn evenly, by the errors of the sum of all gradients."""
+    made, tokens = updater(random_policy(dtype=torch.float64)), some_tokens()
+    scores = (made.policy.log_probs(tokens) * tokens.mask).sum(1)
+    each = [torch.autograd.grad(score, made.trained, retain_graph=True) for score in scores]
+    terms_BP = torch.stack([torch.cat([g.flatten() for g in one]) for one in each]).numpy()
+    advantages_BTK = ADVANTAGES_BTK * np.geomspace(0.1, 3, len(PROMPTS))[:, None, None]
+    gradients, rng, errors = GradientComparison(updater(gradient_responses=4)), np.random.default_rng(0), []
+    for step in range(300):
+        rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
+        even = rng.permutation(len(PROMPTS))[:4]
+        found = [weighed_BTK[rows, 0].T @ terms_BP[rows], 3 * advantages_BTK[even, 0].T @ terms_BP[even]]
+        errors.append([np.square(g - advantages_BTK[:, 0].T @ terms_BP).sum() for g in found])
+    ours, evenly = np.mean(errors, axis=0)
+    assert ours < 0.6 * evenly
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kl": 0.1},
+        {"entropy": 0.1},
+        {"epochs": 2},
+        {"minibatches": 2},
+        {"gradient_parameters": "last:1"},
+        {"gradient_mode": "backward"},
+        {"tokens_per_batch": 40},  # the responses fill more than one forward pass
+    ],
+    ids=str,
+)
+def test_where_the_update_cannot_use_it_nothing_is_kept(settings):
+    made = updater(**settings)
+    gradients = GradientComparison(made)
+    _, analysed = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)), reuse=True)
+    assert analysed is None and gradients.analyzer.kept is None
+
+
+@pytest.mark.parametrize("saving", [{"gradient_checkpointing": True}, {"logits_at_once": 60}], ids=str)
+def test_nothing_is_kept_where_memory_is_saved(saving):
+    policy = random_policy()
+    vars(policy).update(saving)
+    gradients = GradientComparison(updater(policy))
+    assert gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)), reuse=True)[1] is None
+
+
+def test_a_matrix_that_is_only_recorded_leaves_the_update_as_it_is():
+    made = GRPO(LettersEnv(), random_policy(), "fixed", record_gram=True, **QUICK)
+    update, seen = made.updater.update, []
+    made.updater.update = lambda *args: seen.append(args[-1]) or update(*args)
+    made.train(1)
+    assert seen == [None]
+
+
+def test_no_gradient_takes_memory_between_two_updates():
+    made, _ = trained(GRPO, reuse=True)
+    assert all(parameter.grad is None for parameter in made.policy.model.parameters())

@@ -1,0 +1,104 @@
+"""Gradients compared on prompts that are read once for their group: those of whole sequences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from paretune.agents import AgentSettings, Tokens
+from paretune.agents.sequences.shared_prompts import GroupedTokens
+from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.updater import Updater
+from tests.agents.letters import random_policy
+from tests.agents.sequences.test_scoring import policy_of
+from tests.agents.sequences.test_shared_prompts import groups
+
+GROUPS, SIZE, K = 3, 6, 2
+ROWS = np.arange(GROUPS * SIZE)
+ADVANTAGES_BTK = np.random.default_rng(1).normal(size=(len(ROWS), 1, K))
+WEIGHTED = ADVANTAGES_BTK[:, 0] @ np.array([[0.3], [0.7]])
+
+
+def long_prompts() -> Tokens:
+    """Groups of responses to prompts of twice their length."""
+    tokens = groups(GROUPS, SIZE)
+    twice = replace(tokens, prompt=tokens.prompt.repeat(1, 2), prompt_mask=tokens.prompt_mask.repeat(1, 2))
+    kept = torch.arange(16).flip(0) < tokens.prompt_mask.sum(1, keepdim=True) + 8
+    return replace(twice, prompt_mask=kept, prompt=twice.prompt.clamp(min=1) * kept)
+
+
+def updater(family: str, share: bool, **settings) -> Updater:
+    policy = policy_of(family)
+    policy.share_prompts = share
+    made = Updater(policy, AgentSettings(lr=1.0, max_grad_norm=0.0, **settings), 0.0, "token", 8)
+    made.optimizer = torch.optim.SGD(made.trained, lr=1.0)  # shows the gradient itself
+    return made
+
+
+def analysed(made: Updater, tokens: Tokens, rows: np.ndarray = ROWS):
+    return GradientComparison(made).compare(tokens, ADVANTAGES_BTK, rows, reuse=True)
+
+
+@pytest.mark.parametrize("budget", [8192, 150], ids=["one batch", "several"])
+@pytest.mark.parametrize("rows", [ROWS, np.array([0, 1, 2, 3, 4, 5, 7, 8, 9, 10])], ids=["all", "some"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_the_matrix_is_that_of_whole_sequences(family, rows, budget):
+    tokens, matrices = long_prompts(), []
+    for mode, share in (("exact", True), ("exact", False), ("backward", False)):
+        made = updater(family, share, gradient_mode=mode, tokens_per_batch=budget)
+        comparison = GradientComparison(made)
+        parts, _ = comparison._parts(tokens, ADVANTAGES_BTK, rows)
+        assert {type(part) for _, part, _ in parts} == {GroupedTokens if share else Tokens}
+        assert (len(parts) > 1) == (budget == 150)
+        matrices.append(comparison.compare(tokens, ADVANTAGES_BTK, rows)[0])
+    shared, whole, separate = matrices
+    np.testing.assert_allclose(shared, separate, rtol=1e-5, atol=1e-7 * np.abs(separate).max())
+    np.testing.assert_allclose(whole, separate, rtol=1e-5, atol=1e-7 * np.abs(separate).max())
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_a_wide_sketch_sees_shared_prompts_as_an_exact_analysis_does(family):
+    matrices = []
+    for mode in ("exact", "sketch"):
+        made = updater(family, True, gradient_mode=mode, gradient_width=1000)
+        matrices.append(GradientComparison(made).compare(long_prompts(), ADVANTAGES_BTK, ROWS)[0])
+    np.testing.assert_allclose(matrices[1], matrices[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("advantages", [WEIGHTED, np.sin(ROWS)[:, None]], ids=["weighted sums", "others"])
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:SIZE]], ids=["all", "one group"])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_the_update_is_that_of_passes_of_its_own(family, rows, advantages):
+    weights, passes = [], []
+    for reuse in (False, True):
+        made, tokens = updater(family, True), long_prompts()
+        left = analysed(made, tokens, rows)[1]
+        assert left is not None and isinstance(left.passes[0][1], GroupedTokens)
+        log_probs, seen = made.policy.log_probs, []
+        made.policy.log_probs = lambda part, *args, f=log_probs, s=seen: s.append(len(part.mask)) or f(part, *args)
+        made.update(tokens, advantages, 1.0, 1.0, np.random.default_rng(0), left if reuse else None)
+        weights.append([parameter.detach().clone() for parameter in made.trained])
+        passes.append(sum(seen))
+    for own, from_kept in zip(*weights, strict=True):
+        torch.testing.assert_close(from_kept, own, rtol=1e-5, atol=1e-6)
+    combined = advantages is WEIGHTED  # what is no combination of the objectives' advantages is computed anew
+    assert passes == [len(ROWS), len(ROWS) - (len(rows) if combined else 0)]
+
+
+def test_in_bfloat16_the_matrix_is_as_near_to_float32_as_that_of_whole_sequences():
+    matrices = {}
+    for share in (True, False):
+        for precision in (torch.float32, torch.bfloat16):
+            policy = random_policy(precision=precision)
+            policy.share_prompts = share
+            made = Updater(policy, AgentSettings(lr=1.0, gradient_mode="exact"), 0.0, "token", 8)
+            gram, left = analysed(made, long_prompts())
+            assert isinstance(left.passes[0][1], GroupedTokens) == share
+            matrices[share, precision] = gram
+    errors = {
+        share: np.abs(matrices[share, torch.bfloat16] - matrices[share, torch.float32]).max() for share in (True, False)
+    }
+    assert 0 < errors[True] < 2 * errors[False] < 0.2 * np.abs(matrices[True, torch.float32]).max(), errors

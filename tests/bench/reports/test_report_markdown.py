@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+
+from paretune.bench.reports import report_markdown
+from paretune.bench.reports.report_markdown import markdown, table
+from paretune.bench.statistics import estimates, measures, races
+from paretune.bench.statistics.summarise import summarise
+from paretune.bench.statistics.summary import Failure
+from tests.bench.outcomes import arm
+
+MIDDLE, HIGH = np.linspace(0.5, 0.58, 5), np.linspace(0.7, 0.78, 5)
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """The cells of the first table after `heading`, without its two heading lines."""
+    lines = text[text.index(heading) :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| -"))
+    body = []
+    for line in lines[start + 1 :]:
+        if not line.startswith("|"):
+            break
+        body.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return body
+
+
+def test_the_report_says_who_is_better_than_whom() -> None:
+    runs = arm("fixed", MIDDLE) + arm("fixed", HIGH, "first") + arm("saw", HIGH + 0.1, seconds=12.5)
+    text = markdown(summarise(runs, name="Toy suite", provenance={"command": "paretune bench --seeds 5"}))
+    assert text.startswith("# Toy suite\n\nCells: 15 finished, 0 failed, 0 missing.\n\n- command: `paretune bench")
+    best, *_ = rows(text, "## Ranking")
+    assert best[:2] == ["1", "saw/balanced"] and best[3:] == ["1 [1, 1]", "better", "1 [1, 1]", "better", "1"]
+    own = rows(text, "By front hypervolume; the best fixed arm, in hindsight, is fixed/first")
+    assert [row[0] for row in own] == ["saw/balanced", "fixed/first", "fixed/balanced"]
+    assert own[0][1] == "5" and own[0][2].startswith("0.706 [") and own[0][3:] == ["1 [1, 1]", "better"] * 2
+    assert own[1][3:] == ["-"] * 4 and own[2][3:] == ["-", "-", "0 [0, 0]", "worse"]
+    assert "All arms had the same settings" in text
+    speed = rows(text, "Speed, and cost")
+    assert speed[0] == ["saw/balanced", "5 of 5", "15 [15, 15]", "1500 [1500, 1500]", "x 1.00", "x 1.25", "x 1.00"]
+
+
+def test_what_was_unfair_or_failed_or_has_not_run_is_in_the_report() -> None:
+    runs = arm("fixed", MIDDLE) + arm("saw", HIGH, lr=0.5)
+    failures = [
+        Failure(cell=f"Toy/GRPO/x/y/seed-{i}", traceback="Traceback:\n  ...\nValueError: a `b`\n") for i in range(22)
+    ]
+    text = markdown(summarise(runs, name="toy", failures=failures, missing=7))
+    assert "Cells: 10 finished, 22 failed, 7 missing. The benchmark is not complete" in text
+    assert "**Not the same in all arms, although it should be:**" in text
+    assert "settings.lr: 0.001 in fixed/balanced; 0.5 in saw/balanced (seed 0 and 4 more)" in text
+    assert "- `Toy/GRPO/x/y/seed-19`: `ValueError: a 'b'`\n- and 2 more" in text and "seed-20" not in text
+
+
+def test_one_seed_shows_no_interval_of_a_measure_and_no_verdict() -> None:
+    text = markdown(summarise(arm("fixed", [0.5]) + arm("saw", [0.9]), name="toy"))
+    assert "inf" not in text and "nan" not in text
+    saw = rows(text, "By front hypervolume")[0]
+    assert saw[2:5] == ["0.810", "1 [0, 1]", "not distinguishable at 1 seed"]
+
+
+def test_races_that_are_not_finished_read_never() -> None:
+    text = markdown(summarise(arm("fixed", [0.5] * 5) + arm("saw", [0.3] * 5), name="toy"))
+    assert rows(text, "Speed")[1][:4] == ["saw/balanced", "0 of 5", "never", "never"]
+
+
+def test_other_main_measures_and_partial_rankings_are_explained() -> None:
+    maze = arm("fixed", MIDDLE, env="Maze")
+    runs = arm("fixed", MIDDLE, exact=[[1, 1]]) + arm("saw", HIGH, exact=[[1, 1]])
+    text = markdown(summarise(runs + maze, name="toy", main="expected_utility"))
+    assert "scaled from 0 for the worst to 1 for the best run" in text and "not strictly comparable" in text
+    assert "has a larger expected utility" in text
+    assert "has a smaller IGD+" in markdown(summarise(runs + maze, name="toy", main="igd_plus"))
+
+
+def test_nothing_finished_and_no_fixed_arm_make_a_report_too() -> None:
+    assert "Cells: 0 finished, 0 failed, 4 missing." in markdown(summarise([], name="toy", missing=4))
+    text = markdown(summarise(arm("saw", HIGH), name="toy"))
+    assert rows(text, "Speed")[0] == ["saw/balanced", "-", "-", "-", "-", "-", "-"]
+
+
+def test_cells_of_a_table_are_padded_and_cannot_break_it() -> None:
+    assert table(["a", "b"], [["x|y\nz", "1"]]) == "| a      | b   |\n| ------ | --- |\n| x\\|y z | 1   |"
+
+
+def test_the_examples_in_the_docstrings_are_right() -> None:
+    for module in (estimates, measures, races, report_markdown):
+        result = doctest.testmod(module)
+        assert result.attempted > 0 and result.failed == 0

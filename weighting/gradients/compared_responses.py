@@ -1,0 +1,63 @@
+"""Which sequences' gradients are compared, where comparing those of all would cost too much.
+
+A decision's score has a gradient with respect to the logits of at least 1 - p and at most sqrt(2) (1 - p) if p is its
+probability. So a sequence's part in the gradients is about sum_t |a_t| (1 - p_t), which its chance of being drawn is
+proportional to, but for a little more that allows for what this leaves out.
+
+Shapes: B sequences of decisions (responses or episodes), T decisions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.weighting.gradients.proportional_draw import chances, draw
+
+Array = NDArray[np.float64]
+
+FEW = 8
+"""Sequences that are compared by default, of 32 to 128; of fewer a quarter, of more a sixteenth."""
+
+LEAST_DOUBT = 0.1
+"""What is added to the doubt 1 - p of a decision before sequences are drawn, as a share of the mean doubt."""
+
+
+def default_number(sequences: int) -> int:
+    """Return how many of a step's sequences are compared by default.
+
+    Example:
+        >>> [default_number(sequences) for sequences in (2, 16, 32, 128, 512)]
+        [1, 4, 8, 8, 32]
+    """
+    return max(min(FEW, sequences // 4), sequences // 16, 1)
+
+
+def traits(sizes: Array, log_probs: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> Array:
+    """Return what tells how much each sequence is likely to add to the gradients (B, 4).
+
+    Args:
+        sizes: |a|, norms over objectives of the decisions' advantages, (B, T), or (B, 1) for one per sequence.
+        log_probs: Log-probabilities (B, T) of the decisions; None, where they are not known, takes all for unlikely.
+        mask: Which decisions count (B, T).
+    """
+    doubts_BT = mask * (1.0 if log_probs is None else (1 - np.exp(log_probs.astype(np.float64))).clip(0))
+    sums = [(sizes * doubts_BT).sum(1), (sizes * mask).sum(1), doubts_BT.sum(1), mask.sum(1)]
+    return np.stack(sums, axis=1).astype(np.float64)
+
+
+def drawn(traits_B4: Array, number: int | None, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
+    """Draw the sequences that are compared.
+
+    Args:
+        traits_B4: What `traits` returns, of all sequences (B, 4).
+        number: How many; None is `default_number`.
+        rng: The source of the draw.
+
+    Returns:
+        Their numbers, and factors (B,) of the advantages with which they stand for all: the inverse chances.
+    """
+    doubtful_B, judged_B, doubts_B, lengths_B = traits_B4.T
+    sizes_B = doubtful_B + LEAST_DOUBT * doubts_B.sum() / lengths_B.sum() * judged_B
+    chances_B = chances(sizes_B, number or default_number(len(sizes_B)))
+    return draw(chances_B, rng), 1 / np.where(chances_B > 0, chances_B, 1.0)
