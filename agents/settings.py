@@ -112,9 +112,9 @@ class AgentSettings:
     """Most logits (tokens times vocabulary) of a language model that exist at a time while responses are scored. Where
     a forward pass has more, they come in chunks, and the backward pass computes them again."""
     share_prompts: bool = True
-    """Read a prompt once for all responses to it, in sampling, in updates and while gradients are compared, where that
-    saves tokens: less time, the same gradients. Models whose layers keep more than keys and values do without, updates
-    and comparisons also with gradient_checkpointing or a sharded model."""
+    """Read a prompt once for all responses to it, in sampling with transformers, in updates and while gradients are
+    compared, where that saves tokens: less time, the same gradients. Models whose layers keep more than keys and values
+    do without, updates and comparisons also with gradient_checkpointing or a sharded model."""
     gradient_checkpointing: bool = False
     """Keep only the inputs of a language model's layers for the backward pass, which computes the rest again: less
     memory, a third more time, the same gradients."""

@@ -24,15 +24,10 @@ from paretune.agents.policies.language_model import LanguageModelPolicy
 from paretune.agents.policies.loading import precision_name
 from paretune.agents.policies.plain_weights import plain_weights
 from paretune.agents.processes.distributed import Processes
-from paretune.agents.sampling.vllm_kernels import register_cpu_kernels
 from paretune.agents.sampling.vllm_sampler import Drawn, Manner, Request
-from paretune.agents.sequences.shared_prompts import has_plain_cache
 
-CPU_BLOCK = 32
-"""Tokens in a block of vLLM's cache on a CPU, whose attention reads whole blocks; it takes no smaller ones."""
-
-CPU_CACHE = 2**31
-"""Bytes of vLLM's cache on a CPU, at most; more only where a single response needs more."""
+CPU_CACHE = 2**30
+"""Bytes of vLLM's cache on a CPU."""
 
 _environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 """Environment variables while the engine works: ours, and those that vLLM set itself."""
@@ -84,9 +79,8 @@ class VllmEngine:
             ValueError: If vLLM cannot run the policy, or a request does not fit into its memory.
         """
         with _kept_state(policy.device):
-            longest = max(len(request.prompt) for request in requests) + manner.longest
-            llm = self._started(policy, longest)
-            self._check_room(llm, longest)
+            llm = self._started(policy)
+            _check_room(llm, max(len(request.prompt) for request in requests) + manner.longest)
             try:
                 outputs = _generate(llm, policy, requests, manner)
             except (RuntimeError, NotImplementedError) as error:
@@ -95,8 +89,8 @@ class VllmEngine:
                 raise self._cannot_run(policy, error) from error
         return [Drawn(list(one.token_ids), list(one.logprobs.logprobs)) for each in outputs for one in each.outputs]
 
-    def _started(self, policy: LanguageModelPolicy, longest: int) -> Any:
-        """Return the engine for `policy`, which is started unless it runs, for sequences of `longest` tokens or so."""
+    def _started(self, policy: LanguageModelPolicy) -> Any:
+        """Return the engine for `policy`, which is started unless it runs."""
         global _running
         if _running is not None and _running.key == self._key:
             return _running.llm
@@ -108,7 +102,7 @@ class VllmEngine:
         if _running is not None:
             self._stop()
         try:
-            llm = self._start(policy, folder.name, longest)
+            llm = self._start(policy, folder.name)
         except (ValueError, RuntimeError, NotImplementedError) as error:
             folder.cleanup()
             raise self._cannot_run(policy, error) from error
@@ -126,20 +120,18 @@ class VllmEngine:
         digest = hashlib.sha256()
         for path in sorted(folder.iterdir()):
             digest.update(path.name.encode() + path.read_bytes())
-        manner = (self._batch, self._memory, self._at_temperature, _shares_prompts(policy))
-        return repr((digest.hexdigest(), policy.precision, policy.device, *manner))
+        parts = (digest.hexdigest(), policy.precision, policy.device, self._batch, self._memory, self._at_temperature)
+        return repr(parts)
 
-    def _start(self, policy: LanguageModelPolicy, folder: str, longest: int) -> Any:
+    def _start(self, policy: LanguageModelPolicy, folder: str) -> Any:
         from vllm import LLM
 
-        options: dict[str, Any] = {"enforce_eager": True, "block_size": CPU_BLOCK}
+        options: dict[str, Any] = {"enforce_eager": True, "kv_cache_memory_bytes": CPU_CACHE}
         if policy.device.type == "cuda":
             options = {"enable_sleep_mode": True, "gpu_memory_utilization": self._memory}
-        else:
-            options |= self._cpu_options(policy, longest)
         if self._processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
-        llm = LLM(
+        return LLM(
             folder,
             load_format="dummy",
             dtype=precision_name(policy.precision),
@@ -150,30 +142,6 @@ class VllmEngine:
             seed=0,
             **options,
         )
-        if policy.device.type != "cuda":
-            from paretune.agents.sampling.vllm_draws import use_cpu_sampler
-
-            llm.collective_rpc(use_cpu_sampler)
-        return llm
-
-    def _cpu_options(self, policy: LanguageModelPolicy, longest: int) -> dict[str, Any]:
-        from paretune.agents.sampling import vllm_prompts
-
-        cache = {"kv_cache_memory_bytes": self._cpu_cache(policy, longest)}
-        shared = {"kv_transfer_config": vllm_prompts.OPTIONS} if _shares_prompts(policy) else {}
-        return {"ir_op_priority": register_cpu_kernels(), **cache, **shared}
-
-    def _cpu_cache(self, policy: LanguageModelPolicy, longest: int) -> int:
-        """Return how many bytes the cache may take: what a batch needs, at most CPU_CACHE, at least one full context.
-
-        One that is larger than needed is slower: vLLM goes round in it, and memory that was used long ago is far.
-        """
-        config = policy.model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        token = 2 * config.num_hidden_layers * heads * width * (4 if policy.precision == torch.float32 else 2)
-        context = (policy.context_length or longest) + 2 * CPU_BLOCK
-        return token * max(context, min(CPU_CACHE // token, self._batch * (longest + CPU_BLOCK)))
 
     def _stop(self) -> None:
         global _running
@@ -186,16 +154,17 @@ class VllmEngine:
         _running.folder.cleanup()
         _running = None
 
-    def _check_room(self, llm: Any, longest: int) -> None:
-        room = llm.model_config.max_model_len
-        if longest > room:
-            raise ValueError(
-                f"sampler_memory: must leave room for a prompt and its response of {longest} tokens, but "
-                f"{self._memory} of the memory hold {room}"
-            )
-
     def _cannot_run(self, policy: LanguageModelPolicy, error: Exception) -> ValueError:
         return ValueError(f"sampler: vLLM must be able to run {policy.name!r}, but it says: {error}")
+
+
+def _check_room(llm: Any, longest: int) -> None:
+    room = llm.model_config.max_model_len
+    if longest > room:
+        raise ValueError(
+            f"sampler: vLLM's memory must have room for a prompt and its response of {longest} tokens, but it holds "
+            f"{room}; on a GPU a larger sampler_memory holds more"
+        )
 
 
 def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request], manner: Manner) -> list[Any]:
@@ -212,10 +181,6 @@ def _generate(llm: Any, policy: LanguageModelPolicy, requests: Sequence[Request]
     if sleeps:
         llm.sleep(level=2)
     return outputs
-
-
-def _shares_prompts(policy: LanguageModelPolicy) -> bool:
-    return policy.share_prompts and has_plain_cache(policy.model.config)
 
 
 def _plain_class(model: Any) -> type:

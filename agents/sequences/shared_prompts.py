@@ -227,16 +227,14 @@ def _read_responses(body: Any, tokens: Tokens, cache: DynamicCache) -> Tensor:
     return hidden_BTH
 
 
-def has_plain_cache(config: PreTrainedConfig) -> bool:
-    """Whether all layers of a model keep the keys and values of all tokens, and nothing else."""
-    layers: Sequence[Any] = DynamicCache(config=config).layers
-    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
-
-
 @torch.no_grad()
 def shares_prompts(body: Any, config: PreTrainedConfig, device: torch.device) -> bool:
-    """Whether a model reads prompts apart from responses, as told by its cache and by a try on a few tokens."""
-    if not has_plain_cache(config):
+    """Whether a model reads prompts apart from responses, as told by its cache and by a try on a few tokens.
+
+    Its layers must keep the keys and values of all tokens, and nothing else.
+    """
+    layers: Sequence[Any] = DynamicCache(config=config).layers
+    if not layers or any(type(layer) is not DynamicLayer for layer in layers):
         return False
     size = config.get_text_config().vocab_size
     prompt = torch.tensor([[0, 1], [2, 3], [2, 3]], device=device) % size

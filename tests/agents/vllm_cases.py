@@ -9,8 +9,6 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +19,12 @@ from paretune.agents import GRPO, Agent, LanguageModelPolicy, TransformersSample
 from paretune.agents.policies.adapters import add_lora
 from paretune.agents.policies.shards import whole
 from paretune.agents.processes.distributed import Processes
-from paretune.agents.sampling import vllm_engine
 from paretune.agents.sampling.vllm_engine import VllmEngine
 from paretune.agents.sampling.vllm_sampler import Manner, Request, VllmSampler
 from paretune.envs import make_env
 from tests.agents.letters import random_policy
 
-BATCH = 32
+BATCH = 16
 PROMPTS = [p for p in make_env("paretune/Arithmetic-v0").sample_prompts(6, np.random.default_rng(0)) for _ in range(3)]
 SETTINGS = {"prompts_per_step": 4, "group_size": 4, "eval_prompts": 4, "eval_every": 2, "checkpoint_every": 2}
 SETTINGS |= {"max_new_tokens": 24, "sample_batch": BATCH, "pictures": False, "lr": 1e-3}
@@ -128,53 +125,6 @@ def test_sampled_frequencies_are_the_models(policy):
     np.testing.assert_allclose(frequencies, probabilities, atol=0.05)
 
 
-def test_tokens_are_drawn_where_the_cumulated_probabilities_pass_a_share():
-    from paretune.agents.sampling.vllm_draws import BLOCK, draw
-
-    for size in (3, BLOCK, 2 * BLOCK + 7):
-        probs = torch.softmax(3 * torch.randn(size, generator=torch.Generator().manual_seed(size)), 0)
-        probs[[0, -1]] = 0
-        share = torch.linspace(0, 1, 1001, dtype=torch.float64)
-        cumulated = probs.double().cumsum(0)
-        drawn = draw(probs.expand(len(share), size), share)
-        assert (probs[drawn] > 0).all()
-        expected = torch.searchsorted(cumulated, share[1:-1] * cumulated[-1], right=True)
-        assert torch.equal(drawn[1:-1], expected)
-        assert draw(torch.full((1, size), torch.nan), share[:1]) < size
-
-
-def test_a_prompt_is_read_once_for_all_responses_to_it(policy):
-    ours, _ = samplers(policy)
-    draw(ours)
-    rows: list[int] = []
-    with counting(rows):
-        rollout = draw(ours)
-    lengths = rollout.tokens.prompt_lengths[::3]
-    assert rows[0] == sum(lengths) and rows[1] == len(PROMPTS) - sum(rollout.tokens.lengths[::3] == 1)
-    policy.share_prompts = False
-    alone, _ = samplers(policy)
-    draw(alone)
-    with counting(rows):
-        other = draw(alone)
-    assert other.responses == rollout.responses and max(rows) > sum(lengths) + len(PROMPTS)
-
-
-@contextmanager
-def counting(rows: list[int]) -> Iterator[None]:
-    """Write down, into `rows`, how many tokens the engine's model reads in each step."""
-
-    def count(module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
-        rows.append(len(kwargs["input_ids"]))
-
-    models: list[torch.nn.Module] = []
-    vllm_engine._running.llm.collective_rpc(lambda worker: models.append(worker.get_model()))
-    hook = models[0].register_forward_pre_hook(count, with_kwargs=True)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 def test_the_process_stays_as_it_was(policy):
     ours, _ = samplers(policy)
     environment, set_num_threads, threads = dict(os.environ), torch.set_num_threads, torch.get_num_threads()
@@ -210,6 +160,9 @@ def test_a_response_may_fill_the_context(policy):
     ours, theirs = samplers(policy, max_new_tokens=room)
     seed = np.random.default_rng(0)
     assert ours.sample(prompts, seed, greedy=True).responses == theirs.sample(prompts, seed, greedy=True).responses
+    more = Manner(longest=room + 1, temperature=1.0, top_p=1.0, stop=(), end_tokens=())
+    with pytest.raises(ValueError, match=rf"of {policy.context_length + 1} tokens.*holds {policy.context_length};"):
+        ours.engine.answer(policy, [Request(prompt=policy.encode(prompts)[0], number=1, seed=0)], more)
 
 
 def test_another_temperature_needs_another_engine_which_takes_its_place(policy):
@@ -224,10 +177,11 @@ def test_a_model_that_vllm_cannot_run_is_named():
         draw(ours)
 
 
-if __name__ == "__main__":  # one of two processes that train together
-    folder, sharding = sys.argv[1:]
-    agent = GRPO("paretune/Arithmetic-v0", "tiny-math", sampler="vllm", sharding=sharding, **SETTINGS)
-    gaps = [agent._train_step(1e-3)["log_prob_gap_max"] for _ in range(2)]
-    assert max(gaps) < 1e-3, gaps
-    total = sum(float(whole(p).abs().sum()) for p in agent.policy.model.parameters())
-    Path(folder, f"rank-{agent.processes.rank}").write_text(f"{agent.processes.size} {agent.step} {total!r}")
+if __name__ == "__main__":  # one of two processes that train together; both agents share its engine
+    for sharding in ("none", "fsdp"):
+        agent = GRPO("paretune/Arithmetic-v0", "tiny-math", sampler="vllm", sharding=sharding, **SETTINGS)
+        gaps = [agent._train_step(1e-3)["log_prob_gap_max"] for _ in range(2)]
+        assert max(gaps) < 1e-3, gaps
+        total = sum(float(whole(p).abs().sum()) for p in agent.policy.model.parameters())
+        told = f"{agent.processes.size} {agent.step} {total!r}"
+        Path(sys.argv[1], f"{sharding}-{agent.processes.rank}").write_text(told)

@@ -16,12 +16,11 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "samp
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
 def test_the_benchmark_runs_small(tmp_path: Path) -> None:
-    small = ["--policies", "tiny-math", "--responses", "4", "128", "--repeats", "1", "--max-tokens", "4"]
+    small = ["--policies", "tiny-math", "--responses", "4", "16", "--repeats", "3", "--max-tokens", "4"]
     done = subprocess.run([sys.executable, SCRIPT, *small, "--out", str(tmp_path)], capture_output=True, text=True)
-    assert (tmp_path / "sampling_speed.json").exists(), done.stderr
+    assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "sampling_speed.json").read_text())
-    assert [row["responses"] for row in record["results"]] == [4, 128]
+    assert [row["responses"] for row in record["results"]] == [4, 16]
     assert all(row["transformers"] > 0 < row["vllm"] for row in record["results"])
-    page = (tmp_path / "sampling_speed.md").read_text()
-    assert "| tiny-math | 128 |" in page and page.count("(goal 3)") == 1
-    assert done.returncode == ("- missed" in page)
+    assert all(row["least"] <= row["ratio"] <= row["most"] for row in record["results"])
+    assert "| tiny-math | 16 |" in (tmp_path / "sampling_speed.md").read_text()

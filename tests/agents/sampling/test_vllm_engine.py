@@ -32,19 +32,18 @@ def test_the_engine_passes_its_cases_in_a_process_of_its_own():
 
 @needs_vllm
 @pytest.mark.slow
-@pytest.mark.parametrize("sharding", ["none", "fsdp"])
-def test_each_of_two_processes_has_an_engine_of_its_own(tmp_path, sharding):
+def test_each_of_two_processes_has_an_engine_of_its_own(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*command, CASES, tmp_path, sharding], capture_output=True, text=True, cwd=ROOT, env=environment
-    )
+    command += ["-m", "tests.agents.vllm_cases", str(tmp_path)]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-8000:]
-    first, second = ((tmp_path / f"rank-{rank}").read_text() for rank in range(2))
-    assert first == second and first.startswith("2 2 ")
+    for sharding in ("none", "fsdp"):
+        first, second = ((tmp_path / f"{sharding}-{rank}").read_text() for rank in range(2))
+        assert first == second and first.startswith("2 2 ")
 
 
 @needs_vllm
