@@ -201,7 +201,8 @@ def page(record: dict[str, Any]) -> str:
         lines.append(f"| {kind} | {number} | {errors[0]} | {errors[1]} |")
     lines += [
         "",
-        "*By their parts*: as agents draw them ([proportional_draw.py](../../weighting/gradients/proportional_draw.py)), with "
+        "*By their parts*: as agents draw them "
+        "([proportional_draw.py](../../weighting/gradients/proportional_draw.py)), with "
         "chances by advantages and unlikely tokens. *One by one*, *whole groups*: evenly.",
     ]
     return "\n".join(lines) + "\n"
