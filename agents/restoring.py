@@ -79,6 +79,6 @@ def _policies(run: RunFolder, checkpoint: Checkpoint, config: dict[str, Any]) ->
     policy.name = config["policy"]
     policy.train_only(checkpoint.state["trained"])
     initial = None
-    if config["kl"] > 0 and not policy.holds_reference:
+    if config["kl"] > 0 and (run.reference_path.exists() or not policy.holds_reference):
         initial = load_saved(run.reference_path, str(policy.device), config["precision"])
     return {"policy": policy, "initial": initial}

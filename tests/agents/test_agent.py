@@ -9,7 +9,17 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from paretune.agents import AGENTS, GRPO, REINFORCE, RLOO, Agent, LanguageModelPolicy, RunFolder
+from paretune.agents import (
+    AGENTS,
+    GRPO,
+    REINFORCE,
+    RLOO,
+    Agent,
+    LanguageModelPolicy,
+    NetworkConfig,
+    NetworkPolicy,
+    RunFolder,
+)
 from paretune.weighting import FixedWeighting, GradientWeighting, HypervolumeWeighting
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
@@ -172,6 +182,34 @@ def test_evaluation_has_standard_errors_and_responses():
     assert evaluation.rewards.shape == (5, 2) and len(evaluation.responses) == 5
     np.testing.assert_allclose(evaluation.standard_error, evaluation.rewards.std(axis=0, ddof=1) / np.sqrt(5))
     assert agent().assess("test", prompts=1).summary()["a"]["standard_error"] is None
+
+
+def test_a_reference_of_ones_own_is_what_the_kl_term_compares_with():
+    initial = random_policy(seed=1)
+    made = agent(GRPO, kl=0.1, initial=initial)
+    assert made.updater.reference is initial
+    assert not any(parameter.requires_grad for parameter in initial.model.parameters())
+    before = [parameter.clone() for parameter in initial.model.parameters()]
+    made.train(1)
+    assert all(torch.equal(x, y) for x, y in zip(before, initial.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 2}], ids=["weights", "adapters"])
+def test_a_run_goes_on_with_the_reference_of_ones_own(tmp_path, options):
+    initial = random_policy(seed=1)
+    random_policy().save(tmp_path / "base")
+    options |= {"kl": 0.1, "initial": initial, "out": tmp_path / "run"}
+    GRPO(LettersEnv(), tmp_path / "base", "fixed", **QUICK, **options).train(1)
+    loaded = Agent.load(tmp_path / "run", env=LettersEnv())
+    assert torch.equal(loaded.updater.reference.model.lm_head.weight, initial.model.lm_head.weight)
+
+
+def test_a_reference_that_is_of_no_use_is_refused():
+    with pytest.raises(ValueError, match="initial: must be left out where there is no KL term"):
+        agent(GRPO, initial=random_policy())
+    network = NetworkPolicy(NetworkConfig(kind="mlp", features=2, actions=2, hidden=(2,)), 0, torch.device("cpu"))
+    with pytest.raises(ValueError, match="initial: must be a LanguageModelPolicy, as the policy is, got"):
+        agent(GRPO, kl=0.1, initial=network)
 
 
 def test_a_reference_is_kept_for_the_kl_term(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paretune.agents import GRPO, RLOO, Agent, RunFolder
+from paretune.agents import GRPO, RLOO, Agent, LanguageModelPolicy, RunFolder
 from paretune.agents import recorder as recorder_module
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
@@ -145,6 +145,17 @@ def test_frozen_parameters_stay_frozen(tmp_path):
     loaded.train(1)
     made.train(1)
     assert torch.equal(loaded.policy.model.lm_head.weight, made.policy.model.lm_head.weight)
+
+
+def test_the_initial_policy_is_read_once_and_none_is_copied_first(tmp_path, monkeypatch):
+    made = fresh(tmp_path / "run")
+    start = [parameter.clone() for parameter in made.policy.model.parameters()]
+    made.train(1)
+    monkeypatch.setattr(LanguageModelPolicy, "reference", None)  # what would copy
+    resumed = Agent.load(tmp_path / "run", env=LettersEnv())
+    reference = resumed.updater.reference
+    assert all(torch.equal(x, y) for x, y in zip(start, reference.model.parameters(), strict=True))
+    assert not any(torch.equal(x, y) for x, y in zip(start, resumed.policy.model.parameters(), strict=True))
 
 
 def test_the_reference_is_written_on_resuming_if_the_first_attempt_failed(tmp_path, monkeypatch):
