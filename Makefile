@@ -29,7 +29,7 @@ test: export OMP_NUM_THREADS := 1
 test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not gpu"
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "slow and not gpu"
-	PYTHONPATH=$(CURDIR)/$(VERL) $(BIN)/python -m pytest tests/integrations/test_verl*.py
+	PYTHONPATH=$(CURDIR)/$(VERL) $(BIN)/python -m pytest tests/integrations/verl
 	PYTHONPATH=$(CURDIR)/$(DEEPSPEED) $(BIN)/python -m pytest -n logical --maxprocesses 4 tests/agents/processes/test_zero.py
 
 test-gpu: $(DEVELOPED) ## run the tests that need a GPU
