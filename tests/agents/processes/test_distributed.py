@@ -86,7 +86,7 @@ def test_a_stream_goes_on_where_earlier_batches_end() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("prompts_per_step", 3), ("eval_prompts", 1)])
 def test_what_cannot_be_shared_out_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
-    monkeypatch.setattr(Processes, "launched", lambda: Processes(0, 2))
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match=rf"{name}: .*2, got {value}"):
         GRPO(LettersEnv(), random_policy(), **({"prompts_per_step": 4, "group_size": 2} | {name: value}))
 

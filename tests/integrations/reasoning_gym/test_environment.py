@@ -16,7 +16,7 @@ from reasoning_gym.factory import DATASETS
 from paretune.agents import GRPO
 from paretune.envs import SPLITS, Accuracy, Clarity, Response, check_env
 from paretune.envs.judging.pool import JudgePool
-from paretune.integrations.reasoning_gym import (
+from paretune.integrations.reasoning_gym.environment import (
     MAX_ANSWER_CHARS,
     AnswerFormat,
     ReasoningGymEnv,
