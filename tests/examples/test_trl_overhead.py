@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trl")
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "trl_overhead.py"
+import tyro
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples" / "benchmarks"
 
 
-@pytest.mark.slow
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    benchmark = importlib.import_module("trl_overhead")
     small = ["--prompts", "2", "--group-size", "2", "--tokens", "8", "--steps", "2", "--warmup", "1"]
-    done = subprocess.run([sys.executable, SCRIPT, *small, "--out", str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode in (0, 1) and (tmp_path / "trl_overhead.json").exists(), done.stderr
+    with pytest.raises(SystemExit) as end:
+        benchmark.main(tyro.cli(benchmark.Settings, args=[*small, "--out", str(tmp_path)]))
+    assert end.value.code in (0, 1)
     results = json.loads((tmp_path / "trl_overhead.json").read_text())["results"]
     compared = [(result["strategy"], result["responses"]) for result in results if result["gradients"]]
     assert compared == [("gradient", "drawn"), ("gradient", "all")]

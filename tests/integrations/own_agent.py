@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from paretune.agents import GRPO, RLOO, Agent, Rollout, Tokens, load_policy
+from paretune.agents import GRPO, RLOO, Agent, Rollout, Tokens
 from paretune.envs import Prompt, Response
 from paretune.integrations.trl.trainers import EPSILON
 from paretune.weighting import Weighting
 from paretune.weighting.advantages import grpo
-from tests.integrations.small_trl import GROUP, TOKENS
+from tests.integrations.small_trl import GROUP, TOKENS, environment, fresh_policy
 
 KEPT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages")
 
@@ -49,7 +49,7 @@ def joined(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def own_step(kind: str, batch: dict[str, Any], weighting: Weighting, order: str = "weigh_first", **options: Any) -> Any:
     """Make one step of our own agent on a batch that was kept, and return its metrics."""
-    policy = load_policy("tiny-math", "cpu", "float32")
+    policy = fresh_policy()
     mask = batch["completion_mask"].bool()
     prompts = [Prompt(tuple(row["conversation"]), row["answer"], row["split"]) for row in batch["rows"]]
     responses = [
@@ -69,6 +69,15 @@ def own_step(kind: str, batch: dict[str, Any], weighting: Weighting, order: str 
     agent.task.draw = lambda n, rng: prompts[::GROUP]
     agent.task.sampler = _Given(Rollout(prompts, responses, tokens))
     return agent._train_step(1e-4)
+
+
+def rewards_of(batch: dict[str, Any], tokenizer: Any) -> np.ndarray:
+    """Return the rewards (P, G, K) of a batch that was kept."""
+    texts = tokenizer.batch_decode(batch["completion_ids"], skip_special_tokens=True)
+    lengths = batch["completion_mask"].sum(1).tolist()
+    prompts = [Prompt(tuple(row["conversation"]), row["answer"], row["split"]) for row in batch["rows"]]
+    rewards = environment().score(prompts, list(map(Response, texts, lengths)))
+    return rewards.reshape(-1, GROUP, rewards.shape[-1]).astype(np.float64)
 
 
 class _Given:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,29 @@ PROMPTS, GROUP, TOKENS = 2, 4, 12
 BATCH = PROMPTS * GROUP
 
 
+@cache
+def environment() -> Any:
+    return make_env("paretune/Arithmetic-v0")
+
+
+@cache
+def loaded_policy() -> Any:
+    """The embedded model as it was trained, for all tests of a process: they take copies."""
+    return load_policy("tiny-math", "cpu", "float32")
+
+
+def fresh_policy() -> Any:
+    return copy.deepcopy(loaded_policy())
+
+
+@cache
 def dataset(split: str, limit: int) -> Dataset:
-    return prompt_dataset(make_env("paretune/Arithmetic-v0"), split, limit)  # type: ignore[arg-type]
+    return prompt_dataset(environment(), split, limit)  # type: ignore[arg-type]
 
 
 def make_trainer(kind: str, folder: Path, cls: Any = None, model: Any = None, **settings: Any) -> Any:
     """Make a trainer on arithmetic; settings of its config, and `weighting` and others of our trainers' own."""
-    policy = load_policy("tiny-math", "cpu", "float32")
+    policy = fresh_policy()
     cls = cls or TRAINERS[kind]
     own = (
         "weighting",
@@ -74,7 +92,7 @@ def make_trainer(kind: str, folder: Path, cls: Any = None, model: Any = None, **
         arguments.setdefault("gradient_responses", BATCH)
     return cls(
         model=policy.model if model is None else model,
-        reward_funcs=reward_functions(make_env("paretune/Arithmetic-v0")),
+        reward_funcs=reward_functions(environment()),
         args=CONFIGS[kind](**(defaults | settings)),
         train_dataset=dataset("train", 8),
         eval_dataset=dataset("validation", 2),

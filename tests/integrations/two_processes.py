@@ -1,12 +1,12 @@
-"""One of two processes that train with TRL: python two_processes.py FOLDER STRATEGY."""
+"""Two processes that train with TRL."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import debug_launcher
 
 from paretune.integrations.trl.gradients import gram_of_batch
 from paretune.weighting import make_weighting
@@ -41,5 +41,6 @@ def main(folder: Path, name: str) -> None:
     write(folder / f"rank-{trainer.accelerator.process_index}.pt", knowledge)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+def launch(folder: str, name: str) -> None:
+    """Fork, so that imports are made once, and wait for both."""
+    debug_launcher(main, (Path(folder), name), num_processes=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from paretune.integrations.reasoning_gym.environment import (
     TaskAccuracy,
     evaluates_answers,
     last_answer,
+    packed,
 )
 
 FIVE = ["chain_sum", "leg_counting", "spell_backward", "knights_knaves", "simple_equations"]
@@ -40,9 +42,22 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", FIVE)
-def test_a_dataset_is_an_environment(name: str) -> None:
-    env = ReasoningGymEnv(name, train=20, held_out=5)
+def task_accuracy(env: ReasoningGymEnv) -> TaskAccuracy:
+    [accuracy, *_] = env._objectives
+    assert isinstance(accuracy, TaskAccuracy)
+    return accuracy
+
+
+@pytest.fixture(scope="module", params=FIVE)
+def env(request: pytest.FixtureRequest) -> Iterator[ReasoningGymEnv]:
+    env = ReasoningGymEnv(request.param, train=20, held_out=5)
+    task_accuracy(env).pool.workers = 1  # they take longer to start than to score
+    yield env
+    env.close()
+
+
+@pytest.mark.xdist_group("reasoning_gym")
+def test_a_dataset_is_an_environment(env: ReasoningGymEnv) -> None:
     check_env(env)
     assert env.objectives == ("accuracy", "conciseness", "format")
     texts = {split: {prompt.text for prompt in env.prompts(split)} for split in SPLITS}
@@ -55,10 +70,9 @@ def test_a_dataset_is_an_environment(name: str) -> None:
     assert env.score(prompts, wrong)[:, 0].max() < 0.5 and env.score(prompts, wrong)[:, 1:].tolist() == [[0.0, 1.0]] * 5
 
 
-@pytest.mark.parametrize("name", FIVE)
-def test_hostile_answers_are_wrong(name: str) -> None:
-    env = ReasoningGymEnv(name, train=1, held_out=1)
-    prompts = env.prompts("train") * len(HOSTILE)
+@pytest.mark.xdist_group("reasoning_gym")
+def test_hostile_answers_are_wrong(env: ReasoningGymEnv) -> None:
+    prompts = env.prompts("train", 1) * len(HOSTILE)
     scores = env.score(prompts, [f"<answer>{answer}</answer>" for answer in HOSTILE])
     assert np.isfinite(scores).all() and scores[:, 0].max() < 1
     assert env.score(prompts[:1], ["<answer>" * 100_000]).tolist() == [[0.0, 0.0, 0.0]]
@@ -100,8 +114,7 @@ def test_what_a_scorer_does_not_decide_is_wrong_and_counted(tmp_path: Path) -> N
     judge = tmp_path / "judge.py"
     judge.write_text("def make_judge(argument):\n    return lambda entry, answer: eval(answer), ()\n")
     env = ReasoningGymEnv("chain_sum", train=1, held_out=1)
-    [accuracy, *_], [prompt] = env._objectives, env.prompts("train")
-    assert isinstance(accuracy, TaskAccuracy)
+    accuracy, [prompt] = task_accuracy(env), env.prompts("train")
     accuracy.pool = JudgePool(judge, workers=1, time_limit=0.2)
     answers = ["2.5", "-1.0", "0.25", "None", "float('nan')", "1 / 0", "[0 for _ in iter(int, 1)]"]
     assert accuracy([prompt] * 7, [f"<answer>{text}</answer>" for text in answers]).tolist() == [1, 0, 0.25, 0, 0, 0, 0]
@@ -109,26 +122,32 @@ def test_what_a_scorer_does_not_decide_is_wrong_and_counted(tmp_path: Path) -> N
     accuracy.close()
 
 
-@pytest.mark.slow
 def test_scores_are_those_of_the_dataset_itself() -> None:
+    names = [name for name in sorted(DATASETS)[::6] if name != "composite"]
+    made = {name: reasoning_gym.create_dataset(name, seed=0, size=1) for name in names}
+    envs = {
+        name: ReasoningGymEnv(name, train=2, held_out=1)
+        for name in names
+        if not evaluates_answers(made[name].score_answer)
+    }
+    objectives = {name: task_accuracy(env) for name, env in envs.items()}
+    arguments = {name: objective.pool.argument for name, objective in objectives.items()}
+    [judge] = {objective.pool.judge for objective in objectives.values()}
+    pool = JudgePool(Path(__file__).with_name("many_datasets_judge.py"), packed((str(judge), arguments)), workers=1)
     compared = 0
-    for name in sorted(DATASETS)[::6]:
-        if name == "composite" or evaluates_answers(reasoning_gym.create_dataset(name, seed=0, size=1).score_answer):
-            continue
-        env = ReasoningGymEnv(name, train=2, held_out=1)
-        [accuracy, *_] = env._objectives
-        assert isinstance(accuracy, TaskAccuracy)
+    for name, env in envs.items():
+        objectives[name].pool = pool
         for prompt in env.prompts("train"):
-            entry = accuracy.entries[prompt.text]
+            entry = objectives[name].entries[prompt.text]
             for answer in (str(entry["answer"]), str(entry["answer"])[:-1] or "?", "1", "[1, 2]"):
-                found = accuracy([prompt], [f"<answer>{answer}</answer>"])[0]
+                found = objectives[name]([prompt], [f"<answer>{answer}</answer>"])[0]
                 try:
                     expected = env.dataset.score_answer(answer.strip(), entry)
                 except Exception:  # an answer that the scorer did not foresee
                     expected = 0.0
                 assert found == pytest.approx(expected), (name, answer)
                 compared += 1
-        accuracy.close()
+    pool.close()
     assert compared > 100
 
 
@@ -159,7 +178,6 @@ def test_bad_arguments_are_told() -> None:
         ReasoningGymEnv("chain_sum", train=1, held_out=1).score(["What?"], ["1"])
 
 
-@pytest.mark.slow
 def test_an_agent_trains_on_it() -> None:
     env = ReasoningGymEnv("chain_sum", train=4, held_out=2, instruction="", max_tokens=16)
     agent = GRPO(env, "tiny-math", "saw", prompts_per_step=2, group_size=2, eval_prompts=2)

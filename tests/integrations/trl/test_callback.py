@@ -13,7 +13,6 @@ pytest.importorskip("trl")
 from paretune.integrations.trl import DynamicWeightingCallback
 from paretune.integrations.trl.callback import what_cancels_scale
 from paretune.weighting import (
-    WEIGHTINGS,
     FixedWeighting,
     GradientWeighting,
     HypervolumeWeighting,
@@ -22,39 +21,48 @@ from paretune.weighting import (
 )
 from tests.integrations.own_agent import keep_batches, own_step, weights_of
 from tests.integrations.small_trl import TRAINERS, make_trainer
+from tests.integrations.weightings_in_turn import NO_GRADIENTS, WeightingsInTurn, made
 
 OBJECTIVES = ("accuracy", "conciseness", "clarity")
-NEEDED: dict[str, Any] = {
-    "lagrangian": {"thresholds": [0.6, None, None]},
-    "schedule": {"points": [[1, 1, 0, 1], [4, 0, 1, 1]]},
-}
-NO_GRADIENTS = [name for name in WEIGHTINGS if not make_weighting(name, 3, **NEEDED.get(name, {})).needs_gram]
+pytestmark = pytest.mark.xdist_group("trl_callback")  # trainings are shared
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NO_GRADIENTS)
-def test_every_strategy_without_gradients_drives_trls_own_trainer(name: str, tmp_path: Path) -> None:
-    kind = "grpo" if NO_GRADIENTS.index(name) % 2 else "rloo"
-    settings = {"eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True}
-    trainer = make_trainer(kind, tmp_path, **settings, **({"scale_rewards": "none"} if kind == "grpo" else {}))
-    callback = DynamicWeightingCallback(make_weighting(name, 3, **NEEDED.get(name, {}))).attach(trainer)
+@pytest.fixture(scope="module", params=TRAINERS)
+def in_turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One of TRL's own trainers, trained with each strategy in turn, and the driver."""
+    kind, weighting = request.param, WeightingsInTurn.of(NO_GRADIENTS)
+    settings = {"eval_strategy": "steps", "eval_steps": 5, "eval_on_start": True, "max_steps": len(NO_GRADIENTS)}
+    settings |= {"scale_rewards": "none"} if kind == "grpo" else {}
+    trainer = make_trainer(kind, tmp_path_factory.mktemp(kind), **settings)
+    callback = DynamicWeightingCallback(weighting).attach(trainer)
     trainer.train()
-    steps = [log for log in trainer.state.log_history if "loss" in log]
+    return trainer, callback.driver
+
+
+@pytest.mark.parametrize("name", NO_GRADIENTS)
+def test_every_strategy_without_gradients_drives_trls_own_trainer(name: str, in_turn: Any, tmp_path: Path) -> None:
+    settings = {"scale_rewards": "none", "eval_strategy": "steps", "eval_steps": 5}
+    DynamicWeightingCallback(made(name)).attach(make_trainer("grpo", tmp_path, **settings))
+    steps = [log for log in in_turn[0].state.log_history if "loss" in log]
+    assert len(steps) == in_turn[1].weighting.turn + 1 == len(NO_GRADIENTS)
+    log = steps[NO_GRADIENTS.index(name)]
+    weights = weights_of(log, OBJECTIVES)
+    assert np.isfinite(weights).all() and log["scale"] == pytest.approx(sum(weights))
+    assert log["reward"] == pytest.approx(
+        sum(w * log[f"rewards/{each}/mean"] for w, each in zip(weights, OBJECTIVES, strict=True)), abs=1e-5
+    )
+    assert log["archive_size"] >= 1
+
+
+def test_every_evaluation_of_trls_own_trainer_is_a_validation(in_turn: Any) -> None:
+    trainer, driver = in_turn
     evaluations = [log for log in trainer.state.log_history if "eval_loss" in log]
-    assert len(steps) == 2 and len(evaluations) == 3
-    for log in steps:
-        weights = weights_of(log, OBJECTIVES)
-        assert np.isfinite(weights).all() and log["scale"] == pytest.approx(sum(weights))
-        assert log["reward"] == pytest.approx(
-            sum(w * log[f"rewards/{each}/mean"] for w, each in zip(weights, OBJECTIVES, strict=True)), abs=1e-5
-        )
-        assert log["archive_size"] >= 1
+    assert [log["step"] for log in evaluations] == [0, 5, 10, len(NO_GRADIENTS)]  # at last after the last step
     first = [evaluations[0][f"eval_rewards/{each}/mean"] for each in OBJECTIVES]
-    assert callback.driver is not None and len(callback.driver.archive) >= 1
-    assert (callback.driver.archive.front.max(axis=0) >= np.array(first) - 1e-6).any()
+    assert driver is not None and len(driver.archive) >= 1
+    assert (driver.archive.front.max(axis=0) >= np.array(first) - 1e-6).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRAINERS)
 def test_weights_of_a_step_come_from_its_own_rewards_as_in_our_agent(kind: str, tmp_path: Path) -> None:
     batches: list[dict[str, Any]] = []
@@ -69,7 +77,6 @@ def test_weights_of_a_step_come_from_its_own_rewards_as_in_our_agent(kind: str, 
         assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-4)
 
 
-@pytest.mark.slow
 def test_state_is_saved_in_checkpoints_and_restored(tmp_path: Path) -> None:
     def train(checkpoint: str | None) -> DynamicWeightingCallback:
         settings = {"eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "save_strategy": "steps"}
@@ -86,7 +93,6 @@ def test_state_is_saved_in_checkpoints_and_restored(tmp_path: Path) -> None:
     assert whole.weighting.state_dict()["archive"]["front"]
 
 
-@pytest.mark.slow
 def test_a_multiplier_is_refused_where_it_would_be_cancelled(tmp_path: Path) -> None:
     validated = {"eval_strategy": "steps", "eval_steps": 9}
     grpo = make_trainer("grpo", tmp_path, **validated)
@@ -113,7 +119,6 @@ def test_a_multiplier_is_refused_where_it_would_be_cancelled(tmp_path: Path) -> 
         trainer.train()
 
 
-@pytest.mark.slow
 def test_what_does_not_fit_is_told_before_training(tmp_path: Path) -> None:
     trainer = make_trainer("grpo", tmp_path)
     with pytest.raises(ValueError, match=r"'gradient' needs the objectives' gradients.*use MultiObjectiveGRPOTrainer"):

@@ -55,7 +55,6 @@ def test_the_change_is_three_lines_and_takes_none_away() -> None:
     assert len(ADDED) == 3 and not [line for line in DIFF.splitlines() if line.startswith("-")]
 
 
-@pytest.mark.slow
 def test_the_page_runs_before_and_after_the_change() -> None:
     before = "\n".join(line[1:] for line in DIFF.splitlines() if not line.startswith("+"))
     after = "\n".join(line[1:] for line in DIFF.splitlines())
@@ -65,7 +64,6 @@ def test_the_page_runs_before_and_after_the_change() -> None:
     assert logs[1][1]["archive_size"] == 1
 
 
-@pytest.mark.slow
 def test_the_trainer_of_the_page_runs() -> None:
     log = run(CODE)["trainer"].state.log_history[0]
     assert {"weights/accuracy", "influences/accuracy", "advantages/accuracy/std", "advantage_conflict"} <= set(log)

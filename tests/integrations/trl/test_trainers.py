@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,18 @@ import torch
 
 pytest.importorskip("trl")
 
-from paretune.envs import make_env
 from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, token_weights
-from paretune.weighting import WEIGHTINGS, FixedWeighting, HypervolumeWeighting, Weighting, make_weighting
+from paretune.weighting import WEIGHTINGS, FixedWeighting, Weighting, make_weighting
 from paretune.weighting.advantages import batch_normalised, per_objective, rloo
 from tests.integrations import two_processes
-from tests.integrations.own_agent import joined, keep_batches, own_step, weights_of
+from tests.integrations.own_agent import joined, keep_batches, own_step, rewards_of, weights_of
 from tests.integrations.small_trl import BATCH, GROUP, OURS, PROMPTS, TOKENS, make_trainer
+from tests.integrations.weightings_in_turn import WeightingsInTurn, made
 
 OBJECTIVES = ("accuracy", "conciseness", "clarity")
 PREFERENCE = (0.2, 0.5, 0.3)
-NEEDED: dict[str, Any] = {
-    "lagrangian": {"thresholds": [0.6, None, None]},
-    "schedule": {"points": [[1, 1, 0, 1], [4, 0, 1, 1]]},
-}
 VALIDATED: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 1}
+pytestmark = pytest.mark.xdist_group("trl_trainers")  # trainings are shared
 
 
 def seen(weighting: Weighting) -> Weighting:
@@ -52,31 +49,34 @@ def theirs_and_ours(kind: str, folder: Path, **settings: Any) -> tuple[list[dict
     return kept[0], kept[1], trainer
 
 
-def rewards_of(batch: dict[str, Any], tokenizer: Any) -> np.ndarray:
-    from paretune.envs import Prompt, Response
-
-    texts = tokenizer.batch_decode(batch["completion_ids"], skip_special_tokens=True)
-    lengths = batch["completion_mask"].sum(1).tolist()
-    prompts = [Prompt(tuple(row["conversation"]), row["answer"], row["split"]) for row in batch["rows"]]
-    rewards = make_env("paretune/Arithmetic-v0").score(prompts, list(map(Response, texts, lengths)))
-    return rewards.reshape(-1, GROUP, len(OBJECTIVES)).astype(np.float64)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WEIGHTINGS)
-def test_every_strategy_trains_in_trls_grpo(name: str, tmp_path: Path) -> None:
-    weighting = make_weighting(name, 3, **NEEDED.get(name, {}))
-    trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=weighting, eval_on_start=True, **VALIDATED)
+@pytest.fixture(scope="module")
+def in_turn(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Our GRPO trainer, trained with each strategy in turn."""
+    settings = VALIDATED | {"eval_steps": 8, "eval_on_start": True, "log_completions": True}
+    folder, weighting = tmp_path_factory.mktemp("in_turn"), WeightingsInTurn.of(WEIGHTINGS)
+    trainer = make_trainer("grpo", folder, OURS["grpo"], weighting=weighting, max_steps=len(WEIGHTINGS), **settings)
     trainer.train()
-    steps = [log for log in trainer.state.log_history if "loss" in log]
-    assert len(steps) == 2
-    for log in steps:
-        weights = weights_of(log, OBJECTIVES)
-        assert np.isfinite(weights).all() and min(weights) >= 0
-        assert log["scale"] == pytest.approx(sum(weights))
-        assert 0 <= log["advantage_conflict"] <= 1 and log["archive_size"] >= 1
-        assert all(np.isfinite(log[f"advantages/{objective}/std"]) for objective in OBJECTIVES)
-    assert trainer.dynamic.driver.archive.tags
+    return trainer
+
+
+@pytest.mark.parametrize("name", WEIGHTINGS)
+def test_every_strategy_trains_in_trls_grpo(name: str, in_turn: Any, tmp_path: Path) -> None:
+    make_trainer("grpo", tmp_path, OURS["grpo"], weighting=made(name), **VALIDATED)
+    steps = [log for log in in_turn.state.log_history if "loss" in log]
+    assert len(steps) == in_turn.weighting.turn + 1 == len(WEIGHTINGS)
+    log = steps[list(WEIGHTINGS).index(name)]
+    weights = weights_of(log, OBJECTIVES)
+    assert np.isfinite(weights).all() and min(weights) >= 0
+    assert log["scale"] == pytest.approx(sum(weights))
+    assert 0 <= log["advantage_conflict"] <= 1 and log["archive_size"] >= 1
+    assert all(np.isfinite(log[f"advantages/{objective}/std"]) for objective in OBJECTIVES)
+
+
+def test_evaluations_fill_the_archive_and_the_table_of_completions_has_every_advantage(in_turn: Any) -> None:
+    assert in_turn.dynamic.driver.archive.tags
+    tables = [torch.tensor(in_turn._logs["extra"][f"advantage_{name}"][0] is None) for name in OBJECTIVES]
+    assert all(tables) and len(in_turn._logs["extra"]["advantage_clarity"]) == len(in_turn._logs["prompt"]) == BATCH
+    assert len(list((Path(in_turn.args.output_dir) / "completions").glob("*.parquet"))) >= 2
 
 
 STRATEGIES: dict[str, Callable[[], Weighting]] = {
@@ -87,7 +87,27 @@ STRATEGIES: dict[str, Callable[[], Weighting]] = {
 }
 
 
-@pytest.mark.slow
+FirstStep = Callable[[str, str, str], tuple[Any, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def first_step(tmp_path_factory: pytest.TempPathFactory) -> FirstStep:
+    """Trainers after one step, and what they sampled: by kind, strategy and order."""
+
+    @cache
+    def trained(kind: str, name: str, order: str) -> tuple[Any, dict[str, Any]]:
+        aggregation = {"weigh_first": "sum_then_normalize", "normalise_first": "normalize_then_sum"}[order]
+        batches = list[dict[str, Any]]()
+        settings = {"max_steps": 1, "multi_objective_aggregation": aggregation, **VALIDATED, "eval_steps": 9}
+        folder = tmp_path_factory.mktemp(kind)
+        trainer = make_trainer(kind, folder, OURS[kind], weighting=STRATEGIES[name](), **settings)
+        keep_batches(trainer, batches)
+        trainer.train()
+        return trainer, batches[0]
+
+    return trained
+
+
 @pytest.mark.parametrize("kind", OURS)
 @pytest.mark.parametrize(
     ("name", "order"),
@@ -97,14 +117,9 @@ STRATEGIES: dict[str, Callable[[], Weighting]] = {
         ("gradient", "normalise_first"),
     ],
 )
-def test_the_first_step_is_that_of_our_own_agent(name: str, kind: str, order: str, tmp_path: Path) -> None:
-    aggregation = {"weigh_first": "sum_then_normalize", "normalise_first": "normalize_then_sum"}[order]
-    weighting, batches = STRATEGIES[name](), list[dict[str, Any]]()
-    settings = {"max_steps": 1, "multi_objective_aggregation": aggregation, "eval_strategy": "steps", "eval_steps": 9}
-    trainer = make_trainer(kind, tmp_path, OURS[kind], weighting=weighting, **settings)
-    keep_batches(trainer, batches)
-    trainer.train()
-    theirs, ours = trainer.state.log_history[0], own_step(kind, batches[0], STRATEGIES[name](), order)
+def test_the_first_step_is_that_of_our_own_agent(name: str, kind: str, order: str, first_step: FirstStep) -> None:
+    trainer, batch = first_step(kind, name, order)
+    theirs, ours = trainer.state.log_history[0], own_step(kind, batch, STRATEGIES[name](), order)
     np.testing.assert_allclose(weights_of(theirs, OBJECTIVES), list(ours["weights"].values()), atol=1e-4)
     assert theirs["advantage_conflict"] == pytest.approx(ours["advantage_conflict"], abs=1e-4)
     # TRL's RLOO sums over a response's tokens and counts a response, not a token, in the loss itself
@@ -115,7 +130,17 @@ def test_the_first_step_is_that_of_our_own_agent(name: str, kind: str, order: st
     assert (theirs["scale"] == 0.5) == (name == "hypervolume")
 
 
-@pytest.mark.slow
+def test_rloo_normalises_each_objective_first_by_hand(first_step: FirstStep) -> None:
+    trainer, batch = first_step("rloo", "hypervolume", "normalise_first")
+    rewards_PGK = rewards_of(batch, trainer.processing_class)
+    alone_PGK = np.stack([rloo(rewards_PGK[..., k]) for k in range(3)], axis=-1)
+    judged_PGK = alone_PGK / (rewards_PGK.std(axis=1, ddof=1, keepdims=True) + 1e-4)
+    weighed = (judged_PGK @ np.array(PREFERENCE)).ravel()
+    expected = 0.5 * (weighed - weighed.mean()) / (weighed.std(ddof=1) + 1e-4)
+    np.testing.assert_allclose(batch["advantages"].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(per_objective(rewards_PGK, trainer.rule, trainer.order), judged_PGK, atol=1e-9)
+
+
 @pytest.mark.parametrize("scale_rewards", ["group", "batch", "none"])
 def test_fixed_weights_give_trls_own_advantages(scale_rewards: str, tmp_path: Path) -> None:
     theirs, ours, _ = theirs_and_ours("grpo", tmp_path, scale_rewards=scale_rewards, max_steps=1)
@@ -123,7 +148,6 @@ def test_fixed_weights_give_trls_own_advantages(scale_rewards: str, tmp_path: Pa
     assert ours[0]["advantages"].abs().max() > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [False, True])
 def test_rloos_penalty_for_divergence_is_kept(normalize: bool, tmp_path: Path) -> None:
     """In the second step the policy has left its reference, and TRL's advantages hold the penalty."""
@@ -137,52 +161,33 @@ def test_rloos_penalty_for_divergence_is_kept(normalize: bool, tmp_path: Path) -
     assert np.abs(ours[1]["advantages"].numpy() - without.ravel()).max() > 0.01
 
 
-@pytest.mark.slow
-def test_rloo_normalises_each_objective_first_by_hand(tmp_path: Path) -> None:
-    batches: list[dict[str, Any]] = []
-    trainer = make_trainer(
-        "rloo",
-        tmp_path,
-        OURS["rloo"],
-        weighting=seen(HypervolumeWeighting(PREFERENCE)),
-        multi_objective_aggregation="normalize_then_sum",
-        max_steps=1,
-        eval_strategy="steps",
-        eval_steps=9,
-    )
-    keep_batches(trainer, batches)
-    trainer.train()
-    rewards_PGK = rewards_of(batches[0], trainer.processing_class)
-    alone_PGK = np.stack([rloo(rewards_PGK[..., k]) for k in range(3)], axis=-1)
-    judged_PGK = alone_PGK / (rewards_PGK.std(axis=1, ddof=1, keepdims=True) + 1e-4)
-    weighed = (judged_PGK @ np.array(PREFERENCE)).ravel()
-    expected = 0.5 * (weighed - weighed.mean()) / (weighed.std(ddof=1) + 1e-4)
-    np.testing.assert_allclose(batches[0]["advantages"].numpy(), expected, atol=1e-5)
-    np.testing.assert_allclose(per_objective(rewards_PGK, trainer.rule, trainer.order), judged_PGK, atol=1e-9)
-
-
-@pytest.mark.slow
-def test_the_table_of_completions_has_every_advantage(tmp_path: Path) -> None:
-    trainer = make_trainer(
-        "grpo", tmp_path, OURS["grpo"], weighting=FixedWeighting(3), log_completions=True, **VALIDATED
-    )
-    trainer.train()
-    tables = [torch.tensor(trainer._logs["extra"][f"advantage_{name}"][0] is None) for name in OBJECTIVES]
-    assert all(tables) and len(trainer._logs["extra"]["advantage_clarity"]) == len(trainer._logs["prompt"]) == BATCH
-    assert len(list((tmp_path / "completions").glob("*.parquet"))) >= 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("loss_type", ["bnpo", "grpo", "dr_grpo"])
-def test_the_gram_matrix_is_that_of_each_objectives_gradient(loss_type: str, tmp_path: Path) -> None:
-    weighting = make_weighting("gradient", 3)
-    settings = {"max_steps": 1, "loss_type": loss_type, "per_device_train_batch_size": GROUP, "temperature": 2.0}
-    trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=weighting, steps_per_generation=2, **settings)
-    batches: list[dict[str, Any]] = []
+@pytest.fixture(scope="module")
+def two_updates(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A trainer that made two updates with each of two generations, and what it sampled first."""
+    settings = {"per_device_train_batch_size": GROUP, "steps_per_generation": PROMPTS, "max_steps": 4}
+    weighting, batches = make_weighting("gradient", 3), list[dict[str, Any]]()
+    folder = tmp_path_factory.mktemp("two_updates")
+    trainer = make_trainer("grpo", folder, OURS["grpo"], weighting=weighting, temperature=2.0, **settings)
     generate = trainer._generate_and_score_completions
     trainer._generate_and_score_completions = lambda inputs: batches.append(generate(inputs)) or batches[-1]
     trainer.train()
-    batch, advantages_BK, rows = batches[0], np.random.default_rng(0).normal(size=(BATCH, 3)), np.array([1, 4, 7])
+    return trainer, batches[0]
+
+
+def test_generations_that_serve_several_updates_are_weighed_once(two_updates: Any) -> None:
+    trainer, _ = two_updates
+    assert trainer.weighting.state_dict()["steps"] == 2
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    assert ["weights/clarity" in log for log in logs] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("loss_type", ["bnpo", "grpo", "dr_grpo"])
+def test_the_gram_matrix_is_that_of_each_objectives_gradient(
+    loss_type: str, two_updates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, batch = two_updates
+    monkeypatch.setattr(trainer, "loss_type", loss_type)
+    advantages_BK, rows = np.random.default_rng(0).normal(size=(BATCH, 3)), np.array([1, 4, 7])
     advantages_BK[np.setdiff1d(np.arange(BATCH), rows)] = 0
     gradients = []
     for k in range(3):
@@ -201,7 +206,6 @@ def test_the_gram_matrix_is_that_of_each_objectives_gradient(loss_type: str, tmp
         np.testing.assert_allclose(found_KK, expected_KK.numpy(), rtol=1e-3)
 
 
-@pytest.mark.slow
 def test_few_responses_are_compared_at_some_generations(tmp_path: Path) -> None:
     weighting = make_weighting("gradient", 3)
     options = {"gradient_responses": None, "gradient_every": 2, "temperature": 2.0, "max_steps": 3}
@@ -221,18 +225,6 @@ def test_few_responses_are_compared_at_some_generations(tmp_path: Path) -> None:
     assert len(seen_rows) == 2 and len(seen_grams) == 3 and seen_grams[0] is seen_grams[1] is not seen_grams[2]
 
 
-@pytest.mark.slow
-def test_generations_that_serve_several_updates_are_weighed_once(tmp_path: Path) -> None:
-    weighting = make_weighting("gradient", 3)
-    settings = {"per_device_train_batch_size": GROUP, "steps_per_generation": PROMPTS, "max_steps": 4}
-    trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=weighting, **settings)
-    trainer.train()
-    assert weighting.state_dict()["steps"] == 2
-    logs = [log for log in trainer.state.log_history if "loss" in log]
-    assert ["weights/clarity" in log for log in logs] == [True, False, True, False]
-
-
-@pytest.mark.slow
 def test_a_run_goes_on_where_its_checkpoint_was_written(tmp_path: Path) -> None:
     def trainer() -> Any:
         weighting = make_weighting("hypervolume", PREFERENCE)
@@ -254,9 +246,10 @@ def test_a_run_goes_on_where_its_checkpoint_was_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_train_as_our_agent_does_alone(tmp_path: Path) -> None:
     root = Path(two_processes.__file__).parents[2]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "CUDA_VISIBLE_DEVICES": ""}
-    command = [*launch, two_processes.__file__, str(tmp_path), "gradient"]
+    without_vllm = "import sys; sys.modules['vllm'] = None\n"  # TRL would import it, which takes seconds
+    code = f"{without_vllm}from tests.integrations.two_processes import launch; launch(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(tmp_path), "gradient"]
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=False) for rank in range(2)]
@@ -275,7 +268,6 @@ def test_two_processes_train_as_our_agent_does_alone(tmp_path: Path) -> None:
     assert ranks[0]["log"]["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-3)
 
 
-@pytest.mark.slow
 def test_what_does_not_fit_is_told_before_training(tmp_path: Path) -> None:
     make = partial(make_trainer, "rloo", tmp_path, OURS["rloo"])
     with pytest.raises(ValueError, match=r"weighting: must have 3 weights.*accuracy, conciseness, clarity, got 2"):
