@@ -27,7 +27,7 @@ from paretune.agents.updates.algorithm import Algorithm
 from paretune.agents.updates.analysed import Analysed
 from paretune.agents.updates.learning_rate import learning_rates
 from paretune.envs import ResponseEnv, Split
-from paretune.weighting.advantages import combined, conflict, per_objective, zero_variance_groups
+from paretune.weighting.advantages import SplitWeights, combined, conflict, per_objective, zero_variance_groups
 
 Array = NDArray[np.float64]
 
@@ -94,9 +94,8 @@ class Training(TrainingState):
         judged_PGTK = per_objective(scored.credit, self.algorithm, settings.order)
         gram_KK, analysed = self._move_weights(outcome, scored, judged_PGTK, lr, clock)
         weighting = self.weighting
-        advantages_PGT, scale = combined(
-            scored.credit, weighting.direction, weighting.scale, self.algorithm, settings.order, weighting.scale_rewards
-        )
+        weights = SplitWeights.of(weighting)
+        advantages_PGT, scale = combined(scored.credit, weights, self.algorithm, settings.order)
         with clock("update"):
             own_BT = (scale * advantages_PGT).reshape(len(scored.lengths), -1)[self._own]
             rng = self._rng("minibatches")
