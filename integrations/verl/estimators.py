@@ -29,6 +29,7 @@ from paretune.weighting.advantages import (
     per_objective,
     rloo,
 )
+from paretune.weighting.bookkeeping import reward_statistics
 
 GRPO_RULE = AdvantageRule(advantage=grpo, normalises=True)
 CENTRED_RULE = AdvantageRule(advantage=centred)
@@ -68,9 +69,8 @@ class TrainingStep:
 
     def _log(self, rewards_PGK: Array, rule: AdvantageRule) -> None:
         judged_PGK = per_objective(rewards_PGK, rule, self.order)
-        for k, name in enumerate(self.driver.objectives):
-            self.metrics[f"rewards/{name}/mean"] = float(rewards_PGK[..., k].mean())
-            self.metrics[f"rewards/{name}/std"] = float(rewards_PGK[..., k].std())
+        for name, statistics in reward_statistics(rewards_PGK, self.driver.objectives).items():
+            self.metrics |= {f"rewards/{name}/{each}": statistics[each] for each in ("mean", "std")}
         self.metrics |= self.driver.advantage_metrics(rewards_PGK, judged_PGK)
 
 

@@ -112,7 +112,7 @@ def test_the_sum_of_the_weights_goes_behind_unless_it_is_to_multiply_the_rewards
 def test_weighed_advantages_by_hand():
     rewards = np.array([[[1.0, 0.0], [0.0, 0.5]]])
     weights, rule = SplitWeights(np.array([0.75, 0.25]), before=2.0, behind=9.0), AdvantageRule(advantage=rloo)
-    # weighed rewards: 2 * (0.75, 0.125); each objective's advantages in its deviations: sqrt(2) * (1, -1) and the opposite
+    # weighed rewards: 2 * (0.75, 0.125); the objectives' own advantages, normalised: sqrt(2) * (1, -1) and (-1, 1)
     assert weighed(rewards, weights, rule, "weigh_first").tolist() == [[1.25, -1.25]]
     np.testing.assert_allclose(
         weighed(rewards, weights, rule, "normalise_first"), [[np.sqrt(0.5), -np.sqrt(0.5)]], atol=1e-5
