@@ -16,7 +16,7 @@ from paretune.agents.interrupt import stop_requests
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.recorder import Recorder
 from paretune.agents.result import TrainResult
-from paretune.agents.runs.metrics import Clock, Line, increase, reward_statistics, weighting_metrics
+from paretune.agents.runs.metrics import Clock, Line, increase
 from paretune.agents.seeds import generator, skip_share
 from paretune.agents.settings import AgentSettings
 from paretune.agents.state import TrainingState
@@ -27,7 +27,8 @@ from paretune.agents.updates.algorithm import Algorithm
 from paretune.agents.updates.analysed import Analysed
 from paretune.agents.updates.learning_rate import learning_rates
 from paretune.envs import ResponseEnv, Split
-from paretune.weighting.advantages import combined, conflict, per_objective, zero_variance_groups
+from paretune.weighting.advantages import SplitWeights, combined, per_objective
+from paretune.weighting.bookkeeping import batch_metrics, reward_statistics, show_validation, weighting_metrics
 
 Array = NDArray[np.float64]
 
@@ -94,9 +95,8 @@ class Training(TrainingState):
         judged_PGTK = per_objective(scored.credit, self.algorithm, settings.order)
         gram_KK, analysed = self._move_weights(outcome, scored, judged_PGTK, lr, clock)
         weighting = self.weighting
-        advantages_PGT, scale = combined(
-            scored.credit, weighting.direction, weighting.scale, self.algorithm, settings.order, weighting.scale_rewards
-        )
+        weights = SplitWeights.of(weighting)
+        advantages_PGT, scale = combined(scored.credit, weights, self.algorithm, settings.order)
         with clock("update"):
             own_BT = (scale * advantages_PGT).reshape(len(scored.lengths), -1)[self._own]
             rng = self._rng("minibatches")
@@ -108,8 +108,7 @@ class Training(TrainingState):
             "step": self.step,
             "rewards": reward_statistics(scored.rewards, self.objectives),
             **weighting_metrics(weighting, self.objectives),
-            "advantage_conflict": conflict(judged_PGTK * scored.judged, weighting.direction),
-            "zero_variance_groups": zero_variance_groups(scored.rewards),
+            **batch_metrics(scored.rewards, judged_PGTK * scored.judged, weights.direction),
             self.task.unit: int(scored.lengths.sum()),
             "lr": lr,
             **update,
@@ -184,10 +183,8 @@ class Training(TrainingState):
         with clock("validate"):
             evaluation = self.assess("validation")
         self.performances[self.step] = evaluation.mean
-        self.archive.add(evaluation.mean, tag=self.step)
-        self.weighting.on_validation(evaluation.mean)
         line["validation"] = evaluation.summary()
-        line["hypervolume"] = self.archive.hypervolume()
+        line["hypervolume"] = show_validation(evaluation.mean, self.step, self.weighting, self.archive)
         line["times"] |= clock.times
 
     def _tell_what_is_below_the_reference(self, performance_K: Array) -> None:

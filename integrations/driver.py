@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paretune.weighting import ParetoArchive, Weighting
-from paretune.weighting.advantages import conflict, zero_variance_groups
+from paretune.weighting.bookkeeping import batch_metrics, flatten, show_validation, weighting_metrics
 
 Array = NDArray[np.float64]
 
@@ -77,35 +77,20 @@ class WeightingDriver:
         if step == self._validated:
             return
         self._validated = step
-        self.archive.add(performance, tag=step)
-        self.weighting.on_validation(performance)
+        show_validation(performance, step, self.weighting, self.archive)
 
     def metrics(self) -> dict[str, float]:
         """What to log at every step, by name: weights, scale, hypervolume, the archive's size, and diagnostics."""
-        observed = {
-            "weights": self.weighting.weights.tolist(),
-            "scale": self.weighting.scale,
-            "hypervolume": self.archive.hypervolume(),
-            "archive_size": float(len(self.archive)),
-            **self.weighting.diagnostics(),
-        }
-        flat: dict[str, float] = {}
-        for name, value in observed.items():
-            if isinstance(value, list):
-                flat |= {f"{name}/{each}": float(x) for each, x in zip(self.objectives, value, strict=True)}
-            else:
-                flat[name] = float(value)
-        return flat
+        archive = {"hypervolume": self.archive.hypervolume(), "archive_size": float(len(self.archive))}
+        return flatten({**archive, **weighting_metrics(self.weighting, self.objectives)})
 
     def advantage_metrics(self, rewards: Array, judged: Array) -> dict[str, float]:
         """What to log of a training step's rewards and of each objective's advantages, both (P, G, K), by name."""
-        flat: dict[str, float] = {}
-        for name, judged_PG in zip(self.objectives, np.moveaxis(judged, -1, 0), strict=True):
-            flat[f"advantages/{name}/std"] = float(judged_PG.std())
-            flat[f"advantages/{name}/abs_mean"] = float(np.abs(judged_PG).mean())
-        flat["advantage_conflict"] = conflict(judged, self.weighting.direction)
-        flat["zero_variance_groups"] = zero_variance_groups(rewards)
-        return flat
+        spread = {
+            name: {"std": float(judged_PG.std()), "abs_mean": float(np.abs(judged_PG).mean())}
+            for name, judged_PG in zip(self.objectives, np.moveaxis(judged, -1, 0), strict=True)
+        }
+        return flatten({"advantages": spread, **batch_metrics(rewards, judged, self.weighting.direction)})
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that is not an option, JSON-able."""

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.weighting.base import Weighting
+
 Array = NDArray[np.float64]
 Order = Literal["weigh_first", "normalise_first"]
 
@@ -87,37 +89,67 @@ def per_objective(credit: Array, rule: AdvantageRule, order: Order) -> Array:
     return advantages / (credit.std(axis=1 if rule.group else (0, 1), ddof=1, keepdims=True) + rule.epsilon)
 
 
-def combined(
-    credit: Array,
-    direction: Array,
-    scale: float,
-    rule: AdvantageRule,
-    order: Order = "weigh_first",
-    scale_rewards: bool = False,
-) -> tuple[Array, float]:
-    """Return the weighed advantages (P, G), or (P, G, T), and the scale that is still to be applied to them.
+@dataclass(frozen=True)
+class SplitWeights:
+    """Weights as a direction and two factors, whose product is the weights' sum.
+
+    Attributes:
+        direction: Weights (K,) that sum to 1.
+        before: Multiplies the rewards, as arXiv 2509.11452 publishes it: a normalisation behind it cancels it.
+        behind: Multiplies the advantages, behind all normalisations. A gradient is clipped as if it were not there:
+            clipping to a fixed norm would cancel it.
+
+    Example:
+        >>> from paretune.weighting import FixedWeighting
+        >>> SplitWeights.of(FixedWeighting([3, 1]))
+        SplitWeights(direction=array([0.75, 0.25]), before=1.0, behind=1.0)
+    """
+
+    direction: Array
+    before: float = 1.0
+    behind: float = 1.0
+
+    @classmethod
+    def of(cls, weighting: Weighting) -> SplitWeights:
+        """Return the present weights of a strategy: their sum goes behind, unless it is to multiply the rewards."""
+        direction, scale = weighting.direction, weighting.scale
+        return cls(direction, before=scale) if weighting.scale_rewards else cls(direction, behind=scale)
+
+    @property
+    def of_rewards(self) -> Array:
+        """What a trainer that weighs rewards weighs them with (K,)."""
+        return self.before * self.direction
+
+
+def weighed(credit: Array, weights: SplitWeights, rule: AdvantageRule, order: Order) -> Array:
+    """Return weighed advantages (P, G), or (P, G, T); with "normalise_first" not yet normalised over the batch.
 
         weigh_first:      A = advantage(sum_k w_k r_k)
-        normalise_first:  A = batch_normalised(sum_k w_k advantage_k(r_k))    GDPO, arXiv 2601.05242
-
-    The policy is trained with scale * A. A gradient is clipped as if the scale were not there: clipping to a fixed norm
-    would cancel it.
+        normalise_first:  A = sum_k w_k advantage_k(r_k)
 
     Args:
         credit: What decisions are judged by: the rewards r of responses (P, G, K), or (P, G, T, K).
-        direction: Weights w (K,) that sum to 1.
-        scale: The weights' sum. It belongs behind every normalisation: before one it would cancel.
+        weights: Their direction w weighs, and their factor `before` multiplies r.
         rule: Gives the advantage function.
         order: Order of weighing and normalising.
-        scale_rewards: Multiply the rewards by `scale` instead, before anything else, as arXiv 2509.11452 publishes it;
-            1 is left then.
     """
-    credit, left = np.asarray(credit, dtype=np.float64), scale
-    if scale_rewards:
-        credit, left = credit * scale, 1.0
+    credit = np.asarray(credit, dtype=np.float64) * weights.before
     if order == "weigh_first":
-        return _of_each_slice(rule.advantage, credit @ direction), left
-    return batch_normalised(per_objective(credit, rule, order) @ direction, rule.epsilon), left
+        return _of_each_slice(rule.advantage, credit @ weights.direction)
+    return per_objective(credit, rule, order) @ weights.direction
+
+
+def combined(
+    credit: Array, weights: SplitWeights, rule: AdvantageRule, order: Order = "weigh_first"
+) -> tuple[Array, float]:
+    """Return advantages A (P, G), or (P, G, T), and the scale that is still to be applied: train with scale * A.
+
+    They are those of `weighed`, with "normalise_first" normalised over the batch then (GDPO, arXiv 2601.05242).
+    """
+    advantages = weighed(credit, weights, rule, order)
+    if order == "normalise_first":
+        advantages = batch_normalised(advantages, rule.epsilon)
+    return advantages, weights.behind
 
 
 def batch_normalised(advantages: Array, epsilon: float = EPSILON) -> Array:

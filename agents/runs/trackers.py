@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from paretune.agents.runs.metrics import Line, flatten
+from paretune.agents.runs.metrics import Line
+from paretune.weighting.bookkeeping import flatten
 
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 

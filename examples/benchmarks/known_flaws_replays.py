@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paretune.agents.catalog import AGENTS
 from paretune.weighting import HypervolumeWeighting
-from paretune.weighting.advantages import Order, combined
+from paretune.weighting.advantages import Order, SplitWeights, combined
 
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -34,15 +34,16 @@ def advantages_under_multipliers(batches: Sequence[Array]) -> list[dict[str, Any
     extremes are over the batches.
     """
     rows = []
-    for (name, agent), order, before, multiplier in itertools.product(
-        AGENTS.items(), get_args(Order), (True, False), MULTIPLIERS
+    for (name, agent), order, (place, factor), multiplier in itertools.product(
+        AGENTS.items(), get_args(Order), {"rewards": "before", "advantages": "behind"}.items(), MULTIPLIERS
     ):
         factors, changes = [], []
         for rewards_PGK in batches:
             plain, multiplied = (
                 advantages * scale
                 for advantages, scale in (
-                    combined(rewards_PGK, EQUAL_K, r, agent.algorithm, order, before) for r in (1.0, multiplier)
+                    combined(rewards_PGK, SplitWeights(EQUAL_K, **{factor: r}), agent.algorithm, order)
+                    for r in (1.0, multiplier)
                 )
             )
             if np.abs(plain).max() > 0:
@@ -52,7 +53,7 @@ def advantages_under_multipliers(batches: Sequence[Array]) -> list[dict[str, Any
             {
                 "algorithm": name,
                 "order": order,
-                "place": "rewards" if before else "advantages",
+                "place": place,
                 "multiplier": multiplier,
                 "factor": float(np.median(factors)),
                 "change": float(np.median(changes)),

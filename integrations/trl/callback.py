@@ -16,6 +16,7 @@ from trl import GRPOTrainer, RLOOTrainer
 
 from paretune.integrations.driver import Array, WeightingDriver
 from paretune.weighting import Weighting
+from paretune.weighting.advantages import SplitWeights
 
 TRLTrainer = GRPOTrainer | RLOOTrainer
 
@@ -74,7 +75,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
             if trainer.model.training:  # type: ignore[union-attr]
                 self.on_rewards(rewards_BK)
                 self._refuse_gradients(trainer)
-                if abs(self.weighting.scale - 1) > 1e-9 and not self.weighting.scale_rewards:
+                if abs(SplitWeights.of(self.weighting).behind - 1) > 1e-9:
                     self._refuse_cancelled_scale(trainer)
                 self.set_weights(self.weighting.weights)
                 self.log()

@@ -21,6 +21,7 @@ from paretune.weighting import Weighting
 from paretune.weighting.advantages import (
     AdvantageRule,
     Order,
+    SplitWeights,
     batch_normalised,
     centred,
     combined,
@@ -98,13 +99,13 @@ class MultiObjectiveTrainer:
         self._gradient_responses, self._gradient_every = gradient_responses, gradient_every
         self._generations, self._gram_KK = 0, np.empty((0, 0))
         self._rewards_PGK = np.empty((0, 0, 0))
-        self._carried = 1.0
+        self._weights = SplitWeights.of(weighting)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         rewards_BK = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
         if self.model.training:  # type: ignore[attr-defined]
             self._rewards_PGK = self.dynamic.on_rewards(rewards_BK)
-            self.dynamic.set_weights(self._reward_weights())
+            self._take_weights()
         return rewards_BK
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -114,10 +115,9 @@ class MultiObjectiveTrainer:
             judged_PGK = per_objective(self._rewards_PGK, self.rule, self.order)
             if self.weighting.needs_gram:
                 self._compare_gradients(batch, judged_PGK)
+            self._take_weights()
             theirs_B = self.accelerator.gather(batch["advantages"])  # type: ignore[attr-defined]
             advantages_B = self._advantages(theirs_B.cpu().double().numpy()).ravel()
-            self.dynamic.set_weights(self._reward_weights())
-            self._carried = 1.0 if self.weighting.scale_rewards else self.weighting.scale
             ours = torch.tensor(advantages_B[self._share(batch)], dtype=theirs_B.dtype, device=theirs_B.device)
             batch["advantages"] = ours
             self._log(advantages_B, judged_PGK)
@@ -146,9 +146,10 @@ class MultiObjectiveTrainer:
         rows, factors_B = drawn_responses(self, batch, own_BK, self._gradient_responses, rng)
         return gram_of_batch(self, self._analyzer, batch, own_BK * factors_B[:, None], rows)
 
-    def _reward_weights(self) -> Array:
-        """Return what the trainer weighs its rewards with (K,); multipliers come later unless they are to come here."""
-        return self.weighting.weights if self.weighting.scale_rewards else self.weighting.direction
+    def _take_weights(self) -> None:
+        """Take the strategy's present weights, and give TRL what rewards are weighed with."""
+        self._weights = SplitWeights.of(self.weighting)
+        self.dynamic.set_weights(self._weights.of_rewards)
 
     def _share(self, batch: dict[str, Any]) -> slice:
         """Return which of all responses are this process's."""
@@ -161,7 +162,7 @@ class MultiObjectiveTrainer:
     def _log(self, advantages_B: Array, judged_PGK: Array) -> None:
         """Correct TRL's logs where weights moved after it logged, and add ours."""
         metrics, logs = self._metrics["train"], self._logs  # type: ignore[attr-defined]
-        weighed_PG = self._rewards_PGK @ self._reward_weights()
+        weighed_PG = self._rewards_PGK @ self._weights.of_rewards
         metrics["reward"][-1], metrics["reward_std"][-1] = float(weighed_PG.mean()), float(weighed_PG.std(ddof=1))
         for _ in advantages_B:
             logs["advantages"].pop()
@@ -177,7 +178,7 @@ class MultiObjectiveTrainer:
         """Clip as if there were no multiplier: clipping to a fixed norm would cancel it."""
         args = self.args  # type: ignore[attr-defined]
         limit = args.max_grad_norm
-        args.max_grad_norm = limit * self._carried
+        args.max_grad_norm = limit * self._weights.behind
         try:
             return super()._clip_grad_norm(model)  # type: ignore[misc]
         finally:
@@ -204,10 +205,7 @@ class MultiObjectiveGRPOTrainer(MultiObjectiveTrainer, GRPOTrainer):
         self.rule = GRPO_RULES[self.scale_rewards if self.order == "weigh_first" else "group"]
 
     def _advantages(self, theirs: Array) -> Array:
-        weighting = self.weighting
-        advantages_PG, scale = combined(
-            self._rewards_PGK, weighting.direction, weighting.scale, self.rule, self.order, weighting.scale_rewards
-        )
+        advantages_PG, scale = combined(self._rewards_PGK, self._weights, self.rule, self.order)
         return scale * advantages_PG
 
 
@@ -250,7 +248,7 @@ class MultiObjectiveRLOOTrainer(MultiObjectiveTrainer, RLOOTrainer):
             )
         # TRL's own normalisation is left to us: what it makes of the rewards must stay linear in its KL penalty.
         self._normalise, self.normalize_advantages = self.normalize_advantages, False
-        self._first_weights = self._reward_weights()
+        self._first_weights = self._weights.of_rewards
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         rewards_BK = super()._calculate_rewards(*args, **kwargs)
@@ -258,15 +256,17 @@ class MultiObjectiveRLOOTrainer(MultiObjectiveTrainer, RLOOTrainer):
         return rewards_BK
 
     def _advantages(self, theirs: Array) -> Array:
-        weights, scale = self._reward_weights(), 1.0 if self.weighting.scale_rewards else self.weighting.scale
-        penalty_PG: Array | float = 0.0
-        if self.beta != 0.0:
-            penalty_PG = theirs.reshape(self._rewards_PGK.shape[:2]) - self._leave_one_out(self._first_weights)
-        if self.order == "normalise_first":
-            weighed_PG = per_objective(self._rewards_PGK, self.rule, self.order) @ weights
-            return scale * batch_normalised(weighed_PG + penalty_PG, EPSILON)
-        advantages_PG = self._leave_one_out(weights) + penalty_PG
-        return scale * (batch_normalised(advantages_PG, EPSILON) if self._normalise else advantages_PG)
+        weights, normalises_first = self._weights, self.order == "normalise_first"
+        if normalises_first:
+            advantages_PG = per_objective(self._rewards_PGK, self.rule, self.order) @ weights.of_rewards
+        else:
+            advantages_PG = self._leave_one_out(weights.of_rewards)
+        if self.beta != 0.0:  # what TRL's advantages hold beside the rewards is its penalty
+            shape = advantages_PG.shape
+            advantages_PG = advantages_PG + (theirs.reshape(shape) - self._leave_one_out(self._first_weights))
+        if normalises_first or self._normalise:
+            advantages_PG = batch_normalised(advantages_PG, self.rule.epsilon)
+        return weights.behind * advantages_PG
 
     def _leave_one_out(self, weights: Array) -> Array:
         """Return the advantages (P, G) of rewards weighed with `weights` (K,)."""

@@ -23,11 +23,13 @@ from paretune.weighting.advantages import (
     AdvantageRule,
     Array,
     Order,
+    SplitWeights,
     centred,
     grpo,
     per_objective,
     rloo,
 )
+from paretune.weighting.bookkeeping import reward_statistics
 
 GRPO_RULE = AdvantageRule(advantage=grpo, normalises=True)
 CENTRED_RULE = AdvantageRule(advantage=centred)
@@ -58,25 +60,17 @@ class TrainingStep:
         Raises:
             ValueError: If the strategy turns out to need gradients, or a reward is missing.
         """
-        weighting, rows_PG = self.driver.weighting, self.groups.most
+        rows_PG = self.groups.most
         rewards_PGK = self.driver.on_rewards(self.rewards[rows_PG.ravel()], rows_PG.shape[1])
         refuse_gradients(self.driver)
         self._log(rewards_PGK, rule)
-        return advantages_of_rows(
-            self.rewards,
-            self.groups,
-            weighting.direction,
-            weighting.scale,
-            rule,
-            self.order,
-            weighting.scale_rewards,
-        )
+        weights = SplitWeights.of(self.driver.weighting)
+        return advantages_of_rows(self.rewards, self.groups, weights, rule, self.order)
 
     def _log(self, rewards_PGK: Array, rule: AdvantageRule) -> None:
         judged_PGK = per_objective(rewards_PGK, rule, self.order)
-        for k, name in enumerate(self.driver.objectives):
-            self.metrics[f"rewards/{name}/mean"] = float(rewards_PGK[..., k].mean())
-            self.metrics[f"rewards/{name}/std"] = float(rewards_PGK[..., k].std())
+        for name, statistics in reward_statistics(rewards_PGK, self.driver.objectives).items():
+            self.metrics |= {f"rewards/{name}/{each}": statistics[each] for each in ("mean", "std")}
         self.metrics |= self.driver.advantage_metrics(rewards_PGK, judged_PGK)
 
 

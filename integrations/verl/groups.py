@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretune.weighting.advantages import AdvantageRule, Array, Order, batch_normalised, combined, per_objective
+from paretune.weighting.advantages import AdvantageRule, Array, Order, SplitWeights, batch_normalised, weighed
 
 Rows = NDArray[np.intp]
 
@@ -59,39 +59,25 @@ def find_groups(keys: Sequence[str], tags: Sequence[Mapping[str, Any]]) -> Group
 
 
 def advantages_of_rows(
-    rewards: Array,
-    groups: Groups,
-    direction: Array,
-    scale: float,
-    rule: AdvantageRule,
-    order: Order,
-    scale_rewards: bool,
+    rewards: Array, groups: Groups, weights: SplitWeights, rule: AdvantageRule, order: Order
 ) -> Array:
     """Return the advantages (B,) of all rows; padding, and a response that has none to be compared with, have 0.
 
-    The formulas are those of `paretune.weighting.advantages.combined`.
+    They are those of `paretune.weighting.advantages.combined` times the scale that it leaves, whose batch are here the
+    rows of all groups, whatever their sizes.
 
     Args:
         rewards: Vector rewards (B, K).
         groups: Groups of the rows.
-        direction: Weights (K,) that sum to 1.
-        scale: The weights' sum.
+        weights: The weights.
         rule: How one reward becomes advantages.
         order: Order of weighing and normalising.
-        scale_rewards: Multiply rewards by `scale` before anything else.
     """
     advantages_B = np.zeros(len(rewards) + 1)  # the last one is what padding is judged by
-    compared = {size: rows_PG for size, rows_PG in groups.by_size.items() if size > 1}
-    for rows_PG in compared.values():
-        credit_PGK = rewards[rows_PG]
-        if order == "weigh_first":
-            weighed_PG, left = combined(credit_PGK, direction, scale, rule, order, scale_rewards)
-            advantages_B[rows_PG] = left * weighed_PG
-        else:
-            multiplier = scale if scale_rewards else 1.0
-            advantages_B[rows_PG] = per_objective(credit_PGK * multiplier, rule, order) @ direction
+    compared = [rows_PG for size, rows_PG in groups.by_size.items() if size > 1]
+    for rows_PG in compared:
+        advantages_B[rows_PG] = weighed(rewards[rows_PG], weights, rule, order)
     if order == "normalise_first" and compared:
-        rows = np.concatenate([rows_PG.ravel() for rows_PG in compared.values()])
-        normalised = batch_normalised(advantages_B[rows][None], rule.epsilon)[0]
-        advantages_B[rows] = normalised if scale_rewards else scale * normalised
-    return advantages_B[groups.judged_by]
+        rows = np.concatenate([rows_PG.ravel() for rows_PG in compared])
+        advantages_B[rows] = batch_normalised(advantages_B[rows][None], rule.epsilon)[0]
+    return weights.behind * advantages_B[groups.judged_by]

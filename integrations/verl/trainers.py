@@ -28,6 +28,7 @@ from paretune.integrations.verl.estimators import ESTIMATORS, TrainingStep, curr
 from paretune.integrations.verl.groups import find_groups
 from paretune.integrations.verl.settings import VerlSettings
 from paretune.weighting.advantages import Array
+from paretune.weighting.bookkeeping import by_objective, flatten
 
 if TYPE_CHECKING:
     from transfer_queue import KVBatchMeta
@@ -102,8 +103,7 @@ class MultiObjectiveMixin(PPOTrainer):
         infos = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         performance_K = vector_rewards(infos, self.driver.objectives).mean(axis=0)
         self.driver.on_validation(performance_K.tolist(), self.global_steps)
-        by_name = dict(zip(self.driver.objectives, performance_K.tolist(), strict=True))
-        metrics.update({f"paretune/validation/{name}": value for name, value in by_name.items()})
+        metrics.update(flatten({"paretune/validation": by_objective(performance_K, self.driver.objectives)}))
         metrics["paretune/hypervolume"] = self.driver.archive.hypervolume()
         return metrics
 

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from paretune.agents import GRPO, REINFORCE, RLOO
-from paretune.weighting.advantages import combined, conflict, grpo, per_objective, reinforce, rloo, zero_variance_groups
+from paretune.weighting import FixedWeighting, HypervolumeWeighting
+from paretune.weighting.advantages import (
+    AdvantageRule,
+    SplitWeights,
+    combined,
+    conflict,
+    grpo,
+    per_objective,
+    reinforce,
+    rloo,
+    weighed,
+    zero_variance_groups,
+)
 
 ALGORITHMS = [REINFORCE.algorithm, RLOO.algorithm, GRPO.algorithm]
 ORDERS = ["weigh_first", "normalise_first"]
@@ -45,8 +57,8 @@ def test_a_group_of_equal_rewards_teaches_exactly_nothing(algorithm):
 @pytest.mark.parametrize("scale", [0.5, 1.7])
 def test_the_multiplier_survives_every_algorithm_and_order(algorithm, order, scale):
     direction = np.array([0.5, 0.3, 0.2])
-    plain, one = combined(some_rewards(), direction, 1.0, algorithm, order)
-    advantages, left = combined(some_rewards(), direction, scale, algorithm, order)
+    plain, one = combined(some_rewards(), SplitWeights(direction), algorithm, order)
+    advantages, left = combined(some_rewards(), SplitWeights(direction, behind=scale), algorithm, order)
     assert (one, left) == (1.0, scale) and np.array_equal(advantages, plain)
 
 
@@ -55,7 +67,7 @@ def test_in_the_published_order_the_multiplier_vanishes_under_grpo_and_survives_
     direction = np.array([0.5, 0.3, 0.2])
 
     def published(algorithm, factor):
-        advantages, left = combined(some_rewards(), direction, factor, algorithm, scale_rewards=True)
+        advantages, left = combined(some_rewards(), SplitWeights(direction, before=factor), algorithm)
         assert left == 1.0
         return advantages
 
@@ -68,9 +80,9 @@ def test_in_the_published_order_the_multiplier_vanishes_under_grpo_and_survives_
 def test_normalise_first_makes_objectives_of_different_spread_count_alike(algorithm):
     rewards = some_rewards()[..., :2]
     narrow = np.stack([rewards[..., 0], 0.5 + 0.01 * (rewards[..., 1] - 0.5)], axis=-1)
-    even = np.array([0.5, 0.5])
-    weigh_first = combined(narrow, even, 1.0, algorithm, "weigh_first")[0].ravel()
-    normalise_first = combined(narrow, even, 1.0, algorithm, "normalise_first")[0].ravel()
+    even = SplitWeights(np.array([0.5, 0.5]))
+    weigh_first = combined(narrow, even, algorithm, "weigh_first")[0].ravel()
+    normalise_first = combined(narrow, even, algorithm, "normalise_first")[0].ravel()
     first, second = narrow.reshape(-1, 2).T
     assert np.corrcoef(weigh_first, first)[0, 1] > 0.8
     assert np.corrcoef(normalise_first, second)[0, 1] > np.corrcoef(weigh_first, second)[0, 1] + 0.5
@@ -81,8 +93,33 @@ def test_normalise_first_is_gdpo_by_hand():
     first, second = (r - r.mean() for r in rewards[0].T)
     weighed = 0.75 * first / first.std(ddof=1) + 0.25 * second / second.std(ddof=1)
     expected = (weighed - weighed.mean()) / weighed.std(ddof=1)
-    actual, _ = combined(rewards, np.array([0.75, 0.25]), 1.0, GRPO.algorithm, "normalise_first")
+    actual, _ = combined(rewards, SplitWeights(np.array([0.75, 0.25])), GRPO.algorithm, "normalise_first")
     np.testing.assert_allclose(actual[0], expected, atol=1e-4)
+
+
+def test_the_sum_of_the_weights_goes_behind_unless_it_is_to_multiply_the_rewards():
+    fixed = SplitWeights.of(FixedWeighting([3, 1]))
+    assert (fixed.direction.tolist(), fixed.before, fixed.behind) == ([0.75, 0.25], 1.0, 1.0)
+    for exact_paper, factors in ((False, (1.0, 0.5)), (True, (0.5, 1.0))):
+        weighting = HypervolumeWeighting([3, 1], exact_paper=exact_paper)
+        weighting.on_validation([0.5, 0.5])
+        weighting.on_validation([0.1, 0.1])  # adds nothing: the multiplier is 0.5
+        split = SplitWeights.of(weighting)
+        assert (split.direction.tolist(), split.before, split.behind) == ([0.75, 0.25], *factors)
+        assert split.of_rewards.tolist() == [0.75 * factors[0], 0.25 * factors[0]]
+
+
+def test_weighed_advantages_by_hand():
+    rewards = np.array([[[1.0, 0.0], [0.0, 0.5]]])
+    weights, rule = SplitWeights(np.array([0.75, 0.25]), before=2.0, behind=9.0), AdvantageRule(advantage=rloo)
+    # weighed rewards: 2 * (0.75, 0.125); the objectives' own advantages, normalised: sqrt(2) * (1, -1) and (-1, 1)
+    assert weighed(rewards, weights, rule, "weigh_first").tolist() == [[1.25, -1.25]]
+    np.testing.assert_allclose(
+        weighed(rewards, weights, rule, "normalise_first"), [[np.sqrt(0.5), -np.sqrt(0.5)]], atol=1e-5
+    )
+    advantages, left = combined(rewards, weights, rule, "normalise_first")
+    np.testing.assert_allclose(advantages, [[np.sqrt(0.5), -np.sqrt(0.5)]], atol=1e-5)
+    assert left == 9.0
 
 
 @given(rewards_PGK)
@@ -90,9 +127,9 @@ def test_advantages_are_finite_and_permute_with_the_objectives(rewards):
     direction = np.array([0.7, 0.3])
     for algorithm in ALGORITHMS:
         for order in ORDERS:
-            advantages, _ = combined(rewards, direction, 1.3, algorithm, order)
+            advantages, _ = combined(rewards, SplitWeights(direction, 1.3), algorithm, order)
             assert np.isfinite(advantages).all()
-            swapped, _ = combined(rewards[..., ::-1], direction[::-1], 1.3, algorithm, order)
+            swapped, _ = combined(rewards[..., ::-1], SplitWeights(direction[::-1], 1.3), algorithm, order)
             np.testing.assert_allclose(swapped, advantages, atol=1e-6)
 
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from paretune.agents import GRPO
-from paretune.agents.runs.metrics import flatten
 from paretune.agents.runs.trackers import check_tracker
 from tests.agents.letters import LettersEnv, random_policy
-
-
-def test_lines_are_flattened_and_gaps_left_out():
-    line = {"step": 1, "weights": {"a": 0.5, "b": 0.5}, "validation": {"a": {"mean": 0.1, "standard_error": None}}}
-    assert flatten(line) == {"step": 1, "weights/a": 0.5, "weights/b": 0.5, "validation/a/mean": 0.1}
 
 
 def test_an_unknown_tracker_has_the_known_ones_named():

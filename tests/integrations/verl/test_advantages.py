@@ -19,7 +19,7 @@ from paretune.integrations.driver import WeightingDriver
 from paretune.integrations.verl.estimators import CENTRED_RULE, GRPO_RULE, RLOO_RULE, TrainingStep, current_step
 from paretune.integrations.verl.groups import find_groups
 from paretune.weighting import FixedWeighting, HypervolumeWeighting, SAWWeighting
-from paretune.weighting.advantages import combined
+from paretune.weighting.advantages import SplitWeights, combined
 from tests.integrations.small_verl import make_config
 
 OBJECTIVES = ("accuracy", "brevity")
@@ -83,7 +83,7 @@ def test_advantages_are_those_of_our_own_agents(name, rule, normalises, order):
         order,
         algorithm__norm_adv_by_std_in_grpo=normalises,
     )
-    expected_PG, _ = combined(rewards_PGK, np.array([2, 1]) / 3, 1.0, rule, order)
+    expected_PG, _ = combined(rewards_PGK, SplitWeights(np.array([2, 1]) / 3), rule, order)
     assert advantages_BT == pytest.approx(np.repeat(expected_PG.reshape(-1, 1), 3, axis=1), abs=1e-6)
 
 
@@ -120,13 +120,24 @@ def test_padding_and_lone_responses_have_no_advantage_and_change_no_other(order)
     assert step.metrics["rewards/brevity/mean"] == pytest.approx(REWARDS[:, 1].mean())
 
 
+def test_groups_of_different_sizes_are_normalised_together():
+    weighting = HypervolumeWeighting([3, 1])
+    for performance in ([0.2, 0.2], [0.1, 0.1]):
+        weighting.on_validation(performance)  # the second adds nothing: the scale is 0.5
+    rewards = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.5], [0.0, 0.0]])
+    keys = ["a_0_0", "a_1_0", "b_0_0", "b_1_0", "b_2_0"]
+    advantages_BT, _ = estimate("paretune_grpo", rewards, keys, weighting, "normalise_first")
+    weighed_B = np.array([0.75 * np.sqrt(0.5), -0.75 * np.sqrt(0.5), 0.25, 0.0, -0.25])  # their mean is 0
+    assert advantages_BT[:, 0] == pytest.approx(0.5 * weighed_B / weighed_B.std(ddof=1), abs=1e-4)
+
+
 def test_weights_move_with_the_rewards_of_the_same_step():
     weighting, ours = SAWWeighting(2), SAWWeighting(2)
     for seed in range(3):
         rewards_BK = np.random.default_rng(seed).random((4, 2)) * [1, 0.3]
         advantages_BT, _ = estimate("paretune_rloo", rewards_BK, weighting=weighting)
         ours.on_rewards(rewards_BK.reshape(2, 2, 2))
-        expected_PG, scale = combined(rewards_BK.reshape(2, 2, 2), ours.direction, ours.scale, RLOO_RULE)
+        expected_PG, scale = combined(rewards_BK.reshape(2, 2, 2), SplitWeights.of(ours), RLOO_RULE)
         assert advantages_BT[:, 0] == pytest.approx(scale * expected_PG.ravel(), abs=1e-6)
     assert abs(weighting.weights[0] - 0.5) > 0.01
 
