@@ -119,6 +119,11 @@ class GradientAnalyzer:
         """
         return self._passes.kept
 
+    def redraw(self, number: int) -> None:
+        """Take other random projections, in mode "sketch": those of this number, which is the same on all ranks."""
+        if self.sketch is not None:
+            self.sketch.draw = number
+
     def watch(
         self, responses: Tensor | None = None, *, keep: bool = False, shared: SharedRows | None = None
     ) -> AbstractContextManager[None]:
