@@ -53,7 +53,10 @@ class GroupedTokens(Tokens):
 
     def told_apart(self, advantages: Tensor) -> GroupedTokens:
         """Return the responses with the advantages (B, K) that tell objectives' gradients apart in shared prompts."""
-        return replace(self, shared=SharedRows(self.prompts()[1], advantages))
+        (first_U, which_B), device = self.prompts(), advantages.device
+        passes = tuple(torch.as_tensor(rows, device=device) for rows in self.passes())
+        shared = SharedRows(torch.as_tensor(which_B, device=device), len(first_U), advantages, passes)
+        return replace(self, shared=shared)
 
     def prompts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return a response to each different prompt (U,), and which of these prompts each response has (B,)."""
@@ -182,13 +185,14 @@ def hidden_states(body: Any, config: PreTrainedConfig, tokens: GroupedTokens) ->
     Args:
         body: The model's layers up to the last hidden state.
         config: The model's configuration.
-        tokens: Responses, of N tokens in all.
+        tokens: Responses, of N tokens in all. Where they are told apart, the body is called as their `shared.calls` has
+            it.
     """
     first_U, which = tokens.prompts()
     which_B, shared = torch.as_tensor(which, device=tokens.prompt.device), tokens.shared
     prompt_US, mask_US = tokens.prompt[first_U], tokens.prompt_mask[first_U]
     if shared is not None:
-        prompt_US, mask_US, shared.rows = shared.spread(prompt_US), shared.spread(mask_US), shared.copies
+        prompt_US, mask_US = shared.spread(prompt_US), shared.spread(mask_US)
 
     def of(prompts: Tensor, rows: Tensor) -> Tensor:
         """Return what was read of the prompts of these responses."""
@@ -199,8 +203,6 @@ def hidden_states(body: Any, config: PreTrainedConfig, tokens: GroupedTokens) ->
     hidden, places = [of(prompts_USH[:, -1], torch.arange(len(which), device=which_B.device))], [place_BT[:, 0]]
     for rows in tokens.passes():
         part, numbers = tokens.select(rows), torch.as_tensor(rows, device=which_B.device)
-        if shared is not None:
-            shared.rows = numbers
         before = DynamicCache(config=config)
         layers: Iterable[Any] = zip(before.layers, cache.layers, strict=True)
         for layer, read in layers:  # without the padding that is on the left of all these prompts

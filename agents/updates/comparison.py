@@ -88,8 +88,8 @@ class GradientComparison:
             The sequences' numbers among those of all processes, and advantages with which they stand for all.
         """
         settings, processes = self._updater.settings, self._updater.processes
-        sizes_BT = np.linalg.norm(advantages[processes.share(len(advantages))], axis=2)[:, : decisions.mask.shape[1]]
-        own_B4 = traits(sizes_BT, decisions.log_probs.cpu().numpy(), decisions.mask.cpu().numpy())
+        own_BTK = advantages[processes.share(len(advantages)), : decisions.mask.shape[1]]
+        own_B4 = traits(own_BTK, decisions.log_probs.cpu().numpy(), decisions.mask.cpu().numpy())
         rng = generator(settings.seed, step, "gradient responses")
         rows, factors_B = drawn(processes.concatenated(own_B4), settings.gradient_responses, rng)
         return rows, advantages * factors_B[:, None, None]

@@ -6,6 +6,7 @@ Shapes: B responses of this process, S prompt tokens, T response tokens, K objec
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.gradients.analyzer import Mode
-from paretune.weighting.gradients.compared_responses import drawn, traits
+from paretune.weighting.gradients.compared_responses import drawn, places, traits
+from paretune.weighting.gradients.comparison import Part, gram_of_parts
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -59,14 +61,14 @@ def drawn_responses(
     log_probs = batch.get("old_per_token_logps")
     log_probs = batch.get("sampling_per_token_logps") if log_probs is None else log_probs
     own_B4 = traits(
-        np.linalg.norm(advantages, axis=1, keepdims=True),
+        advantages[:, None],
         None if log_probs is None else log_probs.float().cpu().numpy(),
         _counted(batch).bool().cpu().numpy(),
     )
     traits_B4 = trainer.accelerator.gather(torch.tensor(own_B4, dtype=torch.float32, device=batch["advantages"].device))
     rows, factors_B = drawn(traits_B4.cpu().double().numpy(), number, rng)
     own = trainer._share(batch)
-    return rows[(rows >= own.start) & (rows < own.stop)] - own.start, factors_B[own]
+    return places(rows, own), factors_B[own]
 
 
 def gram_of_batch(
@@ -98,13 +100,12 @@ def gram_of_batch(
     parts = torch.from_numpy(rows[np.argsort(-lengths[rows], kind="stable")]).split(
         trainer.args.per_device_train_batch_size
     )
-    for i, part in enumerate(parts):
-        with analyzer.watch():
-            log_probs_BT = _log_probs(trainer, batch, part)
-            scores = taken * (log_probs_BT * weights_BT[part, : log_probs_BT.shape[1]]).sum(1)
-        if i < len(parts) - 1:
-            analyzer.add(scores, advantages[part.numpy()])
-    return analyzer.gram(scores, advantages[part.numpy()])
+
+    def score(part: Tensor) -> Tensor:
+        log_probs_BT = _log_probs(trainer, batch, part)
+        return taken * (log_probs_BT * weights_BT[part, : log_probs_BT.shape[1]]).sum(1)
+
+    return gram_of_parts(analyzer, [Part(partial(score, part), advantages[part.numpy()]) for part in parts])
 
 
 def _everywhere(trainer: Any, number: int) -> int:

@@ -140,8 +140,7 @@ class MultiObjectiveTrainer:
         if self._analyzer is None:
             self._analyzer = make_analyzer(self, *self._gradient_options)
         step = self.state.global_step  # type: ignore[attr-defined]
-        if self._analyzer.sketch is not None:
-            self._analyzer.sketch.draw = step
+        self._analyzer.redraw(step)
         rng = np.random.default_rng((self.args.seed, step))  # type: ignore[attr-defined]
         rows, factors_B = drawn_responses(self, batch, own_BK, self._gradient_responses, rng)
         return gram_of_batch(self, self._analyzer, batch, own_BK * factors_B[:, None], rows)

@@ -119,6 +119,11 @@ class GradientAnalyzer:
         """
         return self._passes.kept
 
+    def redraw(self, number: int) -> None:
+        """Take other random projections, in mode "sketch": those of this number, which is the same on all ranks."""
+        if self.sketch is not None:
+            self.sketch.draw = number
+
     def watch(
         self, responses: Tensor | None = None, *, keep: bool = False, shared: SharedRows | None = None
     ) -> AbstractContextManager[None]:
@@ -134,7 +139,8 @@ class GradientAnalyzer:
             keep: Keep the factors of the parameters' gradients, which take as much memory as the modules' inputs and
                 output gradients, in `kept`; all micro-batches of a matrix alike.
             shared: The rows that responses share, with the advantages of the next `add` or `gram`, where the model is
-                called several times: with the copies of these rows, and with responses that look back on them.
+                called several times, as `SharedRows.calls` has it: with the copies of these rows, and with responses
+                that look back on them.
 
         Raises:
             ValueError: If `keep` or `shared` is asked for in mode "backward".

@@ -4,7 +4,7 @@ A decision's score has a gradient with respect to the logits of at least 1 - p a
 probability. So a sequence's part in the gradients is about sum_t |a_t| (1 - p_t), which its chance of being drawn is
 proportional to, but for a little more that allows for what this leaves out.
 
-Shapes: B sequences of decisions (responses or episodes), T decisions.
+Shapes: B sequences of decisions (responses or episodes), T decisions, K objectives.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ def default_number(sequences: int) -> int:
     return max(min(FEW, sequences // 4), sequences // 16, 1)
 
 
-def traits(sizes: Array, log_probs: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> Array:
+def traits(advantages: Array, log_probs: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> Array:
     """Return what tells how much each sequence is likely to add to the gradients (B, 4).
 
     Args:
-        sizes: |a|, norms over objectives of the decisions' advantages, (B, T), or (B, 1) for one per sequence.
+        advantages: Those of the objectives, (B, T, K) for each decision, or (B, 1, K) for a sequence.
         log_probs: Log-probabilities (B, T) of the decisions; None, where they are not known, takes all for unlikely.
         mask: Which decisions count (B, T).
     """
+    sizes = np.linalg.norm(advantages, axis=2)
     doubts_BT = mask * (1.0 if log_probs is None else (1 - np.exp(log_probs.astype(np.float64))).clip(0))
     sums = [(sizes * doubts_BT).sum(1), (sizes * mask).sum(1), doubts_BT.sum(1), mask.sum(1)]
     return np.stack(sums, axis=1).astype(np.float64)
@@ -61,3 +62,13 @@ def drawn(traits_B4: Array, number: int | None, rng: np.random.Generator) -> tup
     sizes_B = doubtful_B + LEAST_DOUBT * doubts_B.sum() / lengths_B.sum() * judged_B
     chances_B = chances(sizes_B, number or default_number(len(sizes_B)))
     return draw(chances_B, rng), 1 / np.where(chances_B > 0, chances_B, 1.0)
+
+
+def places(rows: NDArray[np.int64], share: slice) -> NDArray[np.int64]:
+    """Return where those of the sequences `rows` that are in a process's share of all are in it.
+
+    Example:
+        >>> places(np.array([0, 4, 5, 9]), slice(4, 8)).tolist()
+        [0, 1]
+    """
+    return rows[(rows >= share.start) & (rows < share.stop)] - share.start

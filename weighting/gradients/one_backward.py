@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from paretune.weighting.gradients.gram_sum import Reduce
 from paretune.weighting.gradients.kept_pass import KeptPass
 from paretune.weighting.gradients.shared_rows import SharedRows
 from paretune.weighting.gradients.sketch import Sketch
-from paretune.weighting.gradients.taps import Tap, Use, uses_of
+from paretune.weighting.gradients.taps import Calls, Tap, Use, uses_of
 
 
 def unknown_kinds(module: nn.Module, parameters: Mapping[str, nn.Parameter]) -> dict[str, str]:
@@ -103,7 +103,8 @@ class OneBackward:
         self._n_rows = 1 if responses is None else int(responses.max()) + 1  # where parts of the module are called
         self._seen = Counter[nn.Module]()
         self._anchor = torch.zeros((), requires_grad=True)
-        with self._tapped():
+        self._rows, self._calls = () if shared is None else shared.calls, Calls()
+        with self._tapped(), nullcontext() if shared is None else self._calls.counted(self._module):
             yield
 
     def add(self, scores: Tensor, advantages: Tensor, last: bool) -> None:
@@ -174,7 +175,7 @@ class OneBackward:
             responses = self._responses[self._seen[module] :][: len(x)]
             self._seen[module] += len(x)
         elif self._shared is not None:
-            responses = self._shared.rows
+            responses = self._rows[self._calls.number]
         elif len(x) == 1 < self._n_rows:  # a row that all responses share, such as that of the positions
             x, output = (tensor.expand(self._n_rows, *tensor.shape[1:]) for tensor in (x, output))
         use = Use(module, self._holders[module], len(x), responses, self._take)

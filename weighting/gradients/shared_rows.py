@@ -11,11 +11,11 @@ Shapes: B responses, U shared rows, K objectives, M responses in one pass.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -23,6 +23,7 @@ RESIDUAL = 1e-5
 """How far coefficients may be from a combination of the advantages, over the largest of them."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class SharedRows:
     """Which of the shared rows each response has, and how objectives are told apart in them.
 
@@ -30,16 +31,21 @@ class SharedRows:
     stands for the k-th copy of row u, with coefficient 1 for objective k and 0 for the others.
 
     Attributes:
-        rows: The scores that the rows of a module's input belong to, in the call of the model that is going on; whoever
-            calls it sets them.
+        which: Which of the shared rows each response has (B,).
+        number: How many rows are shared: U.
+        advantages: The objectives' advantages (B, K).
+        passes: The responses (M,) of each call of the model that follows the one with the copies.
     """
 
-    def __init__(self, which: NDArray[np.int64], advantages: Tensor) -> None:
-        """Take which of the shared rows each response has (B,), and the objectives' advantages (B, K)."""
-        self.which = torch.as_tensor(which, device=advantages.device)
-        self.advantages = advantages
-        self.number = int(which.max()) + 1
-        self.rows: Tensor | None = None
+    which: Tensor
+    number: int
+    advantages: Tensor
+    passes: tuple[Tensor, ...]
+
+    @property
+    def calls(self) -> tuple[Tensor, ...]:
+        """The scores that the rows of the model's input belong to, in each of its calls."""
+        return self.copies, *self.passes
 
     @property
     def copies(self) -> Tensor:

@@ -9,7 +9,8 @@ nothing is counted twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,36 @@ class Tap(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         ctx.use.take(ctx.use, x, d)
         return d, None, None, None
+
+
+class Calls:
+    """Counts the calls of a module: of all of it, or of a part of it that is called by itself, as its body or its head.
+
+    Attributes:
+        number: Number of the call that is going on, from 0.
+    """
+
+    def __init__(self) -> None:
+        """Start before the first call."""
+        self.number, self._depth = -1, 0
+
+    @contextmanager
+    def counted(self, module: nn.Module) -> Iterator[None]:
+        """Count calls inside the block; what a call calls in its turn is a part of it."""
+        handles = [part.register_forward_pre_hook(self._enter) for part in module.modules()]
+        handles += [part.register_forward_hook(self._leave) for part in module.modules()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, *_: Any) -> None:
+        self.number += self._depth == 0
+        self._depth += 1
+
+    def _leave(self, *_: Any) -> None:
+        self._depth -= 1
 
 
 def uses_of(scores: Tensor, parameters: Mapping[str, nn.Parameter], mode: str) -> list[Use]:

@@ -15,8 +15,7 @@ def grams(family, draws=1, micro=None, **options):
     batches = [batch()] if micro is None else micro
     results = []
     for draw in range(draws):
-        if analyzer.sketch is not None:
-            analyzer.sketch.draw = draw
+        analyzer.redraw(draw)
         for number, tensors in enumerate(batches):
             with analyzer.watch():
                 scores = token_scores(model, *tensors)
