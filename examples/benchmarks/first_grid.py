@@ -14,14 +14,15 @@ import itertools
 import json
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
+from cells import train_cells
 from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
@@ -55,16 +56,16 @@ class Settings:
     """Folder for table and picture."""
 
 
-def run_cell(agent_name: str, weighting: str, seed: int, settings: Settings) -> dict[str, Any]:
+def run_cell(settings: Settings, agent_name: str, weighting: str, seed: int) -> dict[str, Any]:
     """Train one cell and return its test performance before and after; a finished cell is read back."""
-    import torch
-
-    from paretune.agents import agent_class
-
     folder = settings.runs / f"{agent_name}-{weighting}-{seed}"
     finished = folder / "result.json"
     if finished.exists():
         return json.loads(finished.read_text())
+    import torch
+
+    from paretune.agents import agent_class
+
     torch.set_num_threads(1)
     agent = agent_class(agent_name)(
         "paretune/Arithmetic-v0",
@@ -82,7 +83,8 @@ def run_cell(agent_name: str, weighting: str, seed: int, settings: Settings) -> 
     )
     before = agent.assess("test", settings.eval_prompts)
     start = time.perf_counter()
-    agent.train(settings.steps)
+    if agent.train(settings.steps).interrupted:
+        raise KeyboardInterrupt  # the cell is not finished, and no other starts
     seconds = time.perf_counter() - start
     after = agent.assess("test", settings.eval_prompts)
     result = {
@@ -104,13 +106,12 @@ def run_cell(agent_name: str, weighting: str, seed: int, settings: Settings) -> 
 def run_all(settings: Settings) -> list[dict[str, Any]]:
     """Train all cells, some at the same time, and return their results in order."""
     cells = list(itertools.product(AGENTS, WEIGHTINGS, range(settings.seeds)))
-    with ProcessPoolExecutor(settings.jobs, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(run_cell, *cell, settings): cell for cell in cells}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            result = job.result()
-            ratio = result["hypervolume_after"] / result["hypervolume_before"]
-            print(f"{done}/{len(cells)} {jobs[job]} hypervolume x{ratio:.2f} in {result['seconds']:.0f} s", flush=True)
-        return [job.result() for job in jobs]
+    results: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell, result in train_cells(partial(run_cell, settings), cells, settings.jobs):
+        results[cell] = result
+        ratio = result["hypervolume_after"] / result["hypervolume_before"]
+        print(f"{len(results)}/{len(cells)} {cell} hypervolume x{ratio:.2f} in {result['seconds']:.0f} s", flush=True)
+    return [results[cell] for cell in cells]
 
 
 def table(results: list[dict[str, Any]], settings: Settings) -> str:
@@ -169,8 +170,9 @@ def draw(results: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def main(settings: Settings) -> None:
-    """Run the grid, write table and picture, and exit with 1 if a run missed the goal."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the grid, write table and picture, and return 1 if a run missed the goal."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     results = run_all(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
     record = {"settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}}
@@ -179,8 +181,8 @@ def main(settings: Settings) -> None:
     (settings.out / "first_grid.md").write_text(page)
     draw(results).savefig(settings.out / "first_grid.png", dpi=150)
     print(page)
-    sys.exit(any(r["hypervolume_after"] < GOAL * r["hypervolume_before"] for r in results))
+    return int(any(r["hypervolume_after"] < GOAL * r["hypervolume_before"] for r in results))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "examples" / "benchmarks" / "first_grid.py"
+from tests.examples.scripts import Run
 
-
-def run(tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    small = ["--steps", "1", "--seeds", "1", "--prompts-per-step", "2", "--group-size", "2", "--eval-prompts", "8"]
-    folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
-    return subprocess.run([sys.executable, SCRIPT, *small, *folders], capture_output=True, text=True, cwd=tmp_path)
+SMALL = ["--steps", "1", "--seeds", "1", "--prompts-per-step", "2", "--group-size", "2", "--eval-prompts", "8"]
+SMALL += ["--runs", "runs", "--out", "out"]
 
 
 @pytest.mark.slow
-def test_the_grid_runs_small_and_keeps_finished_cells(tmp_path):
-    done = run(tmp_path)
+def test_the_grid_runs_small_and_keeps_finished_cells(tmp_path: Path, run: Run) -> None:
+    done = run("benchmarks/first_grid", *SMALL, "--jobs", "1")
     record = json.loads((tmp_path / "out" / "first_grid.json").read_text())
     ratios = [result["hypervolume_after"] / result["hypervolume_before"] for result in record["results"]]
     missed = min(ratios) < 1.5
@@ -34,5 +28,5 @@ def test_the_grid_runs_small_and_keeps_finished_cells(tmp_path):
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.jsonl")}
     assert len(before) == 9
-    assert run(tmp_path).returncode == missed
+    assert run("benchmarks/first_grid", *SMALL, "--jobs", "2").returncode == missed
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.jsonl")}

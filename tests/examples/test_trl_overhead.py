@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("trl")
+from tests.examples.scripts import Run
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "trl_overhead.py"
+pytest.importorskip("trl")
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--prompts", "2", "--group-size", "2", "--tokens", "8", "--steps", "2", "--warmup", "1"]
-    done = subprocess.run([sys.executable, SCRIPT, *small, "--out", str(tmp_path)], capture_output=True, text=True)
+    done = run("benchmarks/trl_overhead", *small, "--out", tmp_path)
     assert done.returncode in (0, 1) and (tmp_path / "trl_overhead.json").exists(), done.stderr
     results = json.loads((tmp_path / "trl_overhead.json").read_text())["results"]
     compared = [(result["strategy"], result["responses"]) for result in results if result["gradients"]]
