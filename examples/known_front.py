@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -111,8 +112,9 @@ def draw(axes: Any, name: str, repeats: list[tuple[Points, Points]], exact: Poin
     ]
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Train, print the tables and draw the picture."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     envs: dict[str, Any] = {}
     for env in settings.env:
         envs[env] = make_env(env, vocabulary=settings.vocabulary, length=settings.length)
@@ -142,7 +144,8 @@ def main(settings: Settings) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, columnspacing=1.2)
     settings.out.mkdir(parents=True, exist_ok=True)
     print(save(figure, settings.out / "known-front.png"))
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

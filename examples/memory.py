@@ -10,6 +10,7 @@ measured numbers are counts of real tensors, of a model that has made an update.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
@@ -278,15 +279,16 @@ def table(options: Options) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or what was measured beside what was computed."""
-    options = tyro.cli(Options, args=arguments, description=__doc__)
+    options = tyro.cli(Options, args=argv, description=__doc__)
     if options.measure is None:
         print("\n".join(table(options)))
-        return
+        return 0
     for name, pair in measured(options.measure, options.tokens // options.length, options.length).items():
         print(f"{name}: computed {pair[0] / 2**20:.1f} MiB, measured {pair[1] / 2**20:.1f} MiB")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,7 +18,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -291,8 +291,11 @@ def draw(
     return figure
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Train the agents, print a table and draw the picture."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
+    if importlib.util.find_spec("morl_baselines") is None:
+        sys.exit('This example needs morl-baselines: pip install "paretune[morl]"')
     env = make(settings).unwrapped
     exact, corners = best(env.pareto_front()), env.convex_front()
     with ProcessPoolExecutor(settings.jobs, mp_context=get_context("spawn")) as pool:
@@ -309,9 +312,8 @@ def main(settings: Settings) -> None:
     found = {name: archive for name, (archive, _) in results.items()}
     draw(found, exact, corners, env.objectives).savefig(path, dpi=150)
     print(path)
+    return 0
 
 
 if __name__ == "__main__":
-    if importlib.util.find_spec("morl_baselines") is None:
-        sys.exit('This example needs morl-baselines: pip install "paretune[morl]"')
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

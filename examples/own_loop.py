@@ -9,6 +9,7 @@ wide jumps between neighbours: they pull in different directions. The five place
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -65,5 +66,12 @@ def train(steps: int) -> ParetoArchive:
     return archive
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train for the steps in the first argument, or 200."""
+    argv = sys.argv[1:] if argv is None else argv
+    train(int(argv[0]) if argv else 200)
+    return 0
+
+
 if __name__ == "__main__":
-    train(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    sys.exit(main())

@@ -20,6 +20,7 @@ Shapes: B demonstrations, T tokens.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -276,8 +277,9 @@ def evaluation(
     return table
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Teach a model, save it and print how it answers."""
+    settings = tyro.cli(Settings, args=argv)
     console = Console(highlight=False)
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
@@ -300,7 +302,8 @@ def main(settings: Settings) -> None:
     table = evaluation(env, model, tokenizer, env.prompts("validation", limit=settings.eval_prompts))
     console.print(f"saved in {settings.out}", table, sep="\n")
     env.close()
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    sys.exit(main())

@@ -15,6 +15,7 @@ import importlib.util
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,9 @@ def smollm2() -> Path:
     return next(Path(package.origin).parent.rglob("*.gguf"))
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Train under each weighting and print what moved, the time per step and the peak memory."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     model = smollm2()
     for weighting in WEIGHTINGS:
         folder = settings.out / weighting
@@ -89,7 +91,8 @@ def main(settings: Settings) -> None:
             print(f"  step {line['step']}: {rewards}   weights {weights}   tokens {line['tokens']}")
     peak = peak_memory_mb() * 1e6 / 2**30
     print(f"\npeak memory {peak:.1f} GiB")
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

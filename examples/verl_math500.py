@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,13 +87,15 @@ def write_data(options: Options) -> None:
         prompt_table(env, split).to_parquet(options.out / f"{split}.parquet")
 
 
-def main(options: Options) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the data and start verl."""
+    options = tyro.cli(Options, args=argv)
     options.out.mkdir(parents=True, exist_ok=True)
     write_data(options)
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides(options)]
     subprocess.run(command, env=os.environ | {"VERL_USE_EXTERNAL_MODULES": MODULE}, check=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    sys.exit(main())

@@ -10,7 +10,8 @@ as the weighting takes them) and the largest difference of the weights that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -202,8 +203,8 @@ def page(record: dict[str, Any]) -> str:
     lines += [
         "",
         "*By their parts*: as agents draw them "
-        "([proportional_draw.py](../../weighting/gradients/proportional_draw.py)), with "
-        "chances by advantages and unlikely tokens. *One by one*, *whole groups*: evenly.",
+        "([proportional_draw.py](../../weighting/gradients/proportional_draw.py)), with chances by advantages and "
+        "unlikely tokens. *One by one*, *whole groups*: evenly.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -217,10 +218,11 @@ def interval(values: list[float]) -> str:
     return f"{mean} [{np.mean(values) - half:.3f}, {np.mean(values) + half:.3f}]"
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write the results."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     record: dict[str, Any] = {
-        **origin("compared_responses.py"),
+        **origin("compared_responses.py", argv),
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "rows": [row for seed in range(settings.seeds) for row in measure(seed, settings)],
     }
@@ -229,7 +231,8 @@ def main(settings: Settings) -> None:
     text = page(record)
     write_text(settings.out / "compared_responses.md", text)
     print(text)
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

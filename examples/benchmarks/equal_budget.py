@@ -121,9 +121,9 @@ def _one_by_one(
     return table(["strategy", *(f"{env}, {agent}" for env, agent in keys)], rows)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Read the cells and write the page."""
-    settings = tyro.cli(Settings, description=__doc__)
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     try:
         text = page(read_outcomes(settings.long), read_outcomes(settings.short))
     except ValueError as error:

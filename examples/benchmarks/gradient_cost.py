@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -244,10 +244,11 @@ def along_one_run(settings: Settings) -> tuple[dict[str, float], Array]:
     return {mode: float(np.abs(np.array(path) - exact).max()) for mode, (_, _, path) in shadows.items()}, exact
 
 
-def main(settings: Settings) -> None:
-    """Measure all, write the results, and exit with 1 if a goal was missed."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure all, write the results, and return 1 if a goal was missed."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     record: dict[str, Any] = {
-        **origin("gradient_cost.py"),
+        **origin("gradient_cost.py", argv),
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "cost": [row for policy in settings.policies for k in settings.objectives for row in cost(policy, k, settings)],
         "errors": [row for policy in settings.policies for row in sketch_errors(policy, GOAL_OBJECTIVES, settings)],
@@ -258,8 +259,8 @@ def main(settings: Settings) -> None:
     text = page(record)
     write_text(settings.out / "gradient_cost.md", text)
     print(text)
-    sys.exit(any("- missed" in line for line in verdicts(record)))
+    return int(any("- missed" in line for line in verdicts(record)))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

@@ -18,9 +18,9 @@ import json
 import os
 import platform
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from paretune.envs import make_env
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import known_flaws_replays as replays  # noqa: E402
+from cells import train_cells  # noqa: E402
 from known_flaws_picture import draw  # noqa: E402
 from known_flaws_report import page  # noqa: E402
 from known_flaws_runs import ARMS, ENVIRONMENT, SHARED, train_cell  # noqa: E402
@@ -77,13 +78,12 @@ def run_all(settings: Settings) -> list[dict[str, Any]]:
     """Train all cells, some at the same time, and return their results in order."""
     cells = sorted(itertools.product(ARMS, range(settings.seeds)), key=lambda cell: (cell[0] in CONTROLS, cell[1]))
     cells = [(arm, seed) for arm, seed in cells if arm not in CONTROLS or seed < settings.control_seeds]
-    with ProcessPoolExecutor(settings.jobs, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(train_cell, *cell, settings): cell for cell in cells}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            result = job.result()
-            volume = result["hypervolumes"][-1]
-            print(f"{done}/{len(cells)} {jobs[job]} hypervolume {volume:.3f} in {result['seconds']:.0f} s", flush=True)
-        return [job.result() for job in jobs]
+    results: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell, result in train_cells(partial(train_cell, settings), cells, settings.jobs):
+        results[cell] = result
+        volume = result["hypervolumes"][-1]
+        print(f"{len(results)}/{len(cells)} {cell} hypervolume {volume:.3f} in {result['seconds']:.0f} s", flush=True)
+    return [results[cell] for cell in cells]
 
 
 def measure(results: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
@@ -149,8 +149,9 @@ def load_arrays(path: Path) -> replays.Arrays:
         return {name: stored[name] for name in stored.files}
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run all cells, make the three experiments of them, and write results, page and picture."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     results = run_all(settings)
     record = {
@@ -169,6 +170,7 @@ def main(settings: Settings) -> None:
     (settings.out / "known_flaws.md").write_text(text)
     draw(record).savefig(settings.out / "known_flaws.png", dpi=130)
     print(text)
+    return 0
 
 
 def rounded(value: Any) -> Any:
@@ -181,4 +183,4 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

@@ -125,7 +125,7 @@ class Watch:
         self._on_rewards(rewards)
 
 
-def train_cell(arm_name: str, seed: int, settings: Any) -> dict[str, Any]:
+def train_cell(settings: Any, arm_name: str, seed: int) -> dict[str, Any]:
     """Train one cell and return its numbers; a finished cell is read back.
 
     Returns:
@@ -142,7 +142,8 @@ def train_cell(arm_name: str, seed: int, settings: Any) -> dict[str, Any]:
     agent = make_agent(ARMS[arm_name], seed, settings)
     watch = Watch(agent)
     start = time.perf_counter()
-    agent.train(settings.steps)
+    if agent.train(settings.steps).interrupted:
+        raise KeyboardInterrupt  # the cell is not finished, and no other starts
     seconds = time.perf_counter() - start
     performances = [performance.tolist() for performance in agent.performances.values()]
     result = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -11,9 +12,12 @@ import torch
 from paretune.bench.running.provenance import provenance
 
 
-def origin(script: str) -> dict[str, Any]:
-    """Return command, commit, machine, versions, date and threads of a benchmark that was started as `script`."""
-    command = " ".join([f"python examples/benchmarks/{script}", *sys.argv[1:]])
+def origin(script: str, argv: Sequence[str] | None) -> dict[str, Any]:
+    """Return command, commit, machine, versions, date and threads of a benchmark that was started as `script`.
+
+    Its arguments are `argv`, or those of the process.
+    """
+    command = " ".join([f"python examples/benchmarks/{script}", *(sys.argv[1:] if argv is None else argv)])
     return {**provenance(command), "date": date.today().isoformat(), "threads": torch.get_num_threads()}
 
 

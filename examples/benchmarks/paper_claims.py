@@ -211,9 +211,9 @@ def page(outcomes: Sequence[Outcome]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Read the cells and write the page."""
-    settings = tyro.cli(Settings, description=__doc__)
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     try:
         text = page(read_outcomes(settings.folder))
     except ValueError as error:

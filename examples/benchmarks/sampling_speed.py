@@ -109,12 +109,13 @@ def page(record: dict[str, Any], settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(settings: Settings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure all and write the results."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     import vllm
 
     record: dict[str, Any] = {
-        **origin("sampling_speed.py"),
+        **origin("sampling_speed.py", argv),
         "vllm": vllm.__version__,
         "settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)},
         "results": [row for name in settings.policies for row in compare(name, settings)],
@@ -124,7 +125,8 @@ def main(settings: Settings) -> None:
     text = page(record, settings)
     write_text(settings.out / "sampling_speed.md", text)
     print(text)
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

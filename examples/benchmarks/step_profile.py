@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import platform
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -136,8 +137,9 @@ def page(steps: dict[str, list[dict[str, float]]], settings: StepSettings) -> st
     return "\n".join(lines) + "\n"
 
 
-def main(settings: StepSettings) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the results."""
+    settings = tyro.cli(StepSettings, args=argv, description=__doc__)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +154,8 @@ def main(settings: StepSettings) -> None:
     text = page(steps, settings)
     write_text(settings.out / "step_profile.md", text)
     print(text)
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(StepSettings, description=__doc__))
+    sys.exit(main())

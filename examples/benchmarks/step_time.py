@@ -216,13 +216,14 @@ def reaches(result: dict[str, Any]) -> bool:
     return result["ratio"] <= TIME_GOAL and result["ours_mb"] <= MEMORY_GOAL * result["trl_mb"]
 
 
-def main(settings: Settings) -> None:
-    """Compare all, write the results, and exit with 1 if one missed the goal."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare all, write the results, and return 1 if one missed the goal."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if settings.only is not None:
         run_alone(settings.only, settings)
-        return
+        return 0
     equal = check_equal(settings)
     results = [compare(mode, settings) for mode in MODES]
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -232,8 +233,8 @@ def main(settings: Settings) -> None:
     text = page(results, equal, settings)
     write_text(settings.out / "step_time.md", text)
     print(text)
-    sys.exit(not all(map(reaches, results)))
+    return int(not all(map(reaches, results)))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

@@ -21,10 +21,9 @@ import subprocess
 import sys
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from paretune.envs import TokenEnv, make_env
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import morl_baselines_agents as others  # noqa: E402
+from cells import train_cells  # noqa: E402
 from toy_fronts_report import draw, table  # noqa: E402
 
 ENVIRONMENTS = ("Convex", "Concave", "Disconnected", "Three", "Deceptive")
@@ -140,6 +140,8 @@ def train_ours(method: str, env: TokenEnv, seed: int, settings: Settings) -> dic
     options = {"weighting_options": GRADIENT} if weighting == "gradient" else {}
     steps = run_steps(settings, env.length)
     result = Sweep(agent_class(agent), env, "mlp", weighting, steps=steps, seed=seed, **SWEEP, **AGENT, **options).run()
+    if result.interrupted:
+        raise KeyboardInterrupt  # the cell is not finished, and no other starts
     return {"policies": list(result.archive.front), "last": list(result.performances)}
 
 
@@ -171,7 +173,7 @@ def exact_hypervolume(environment: str) -> float:
     return others.best(make(environment, RANDOM).pareto_front()).hypervolume()
 
 
-def run_cell(environment: str, method: str, seed: int, settings: Settings) -> dict[str, Any]:
+def run_cell(settings: Settings, environment: str, method: str, seed: int) -> dict[str, Any]:
     """Run one cell and return its shares of the front's hypervolume; a finished cell is read back."""
     import torch
 
@@ -208,13 +210,11 @@ def run_all(settings: Settings) -> list[dict[str, Any]]:
     """Run all cells, some at the same time, and return their results in order."""
     seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
     cells = list(itertools.product(settings.environments, settings.methods, seeds))
-    results: dict[tuple[str, str, int], dict[str, Any]] = {}
-    with ProcessPoolExecutor(settings.jobs, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(run_cell, *cell, settings): cell for cell in cells}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            result = results[jobs[job]] = job.result()
-            said = result.get("error") or f"{result['policies']:.3f} of the front in {result['seconds']:.0f} s"
-            print(f"{done}/{len(cells)} {jobs[job]} {said}", flush=True)
+    results: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell, result in train_cells(partial(run_cell, settings), cells, settings.jobs):
+        results[cell] = result
+        said = result.get("error") or f"{result['policies']:.3f} of the front in {result['seconds']:.0f} s"
+        print(f"{len(results)}/{len(cells)} {cell} {said}", flush=True)
     return [results[cell] for cell in cells]
 
 
@@ -233,8 +233,9 @@ def provenance(settings: Settings) -> dict[str, Any]:
     }
 
 
-def main(settings: Settings) -> None:
-    """Run all cells, write results, page and picture, and exit with 1 if a cell failed."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all cells, write results, page and picture, and return 1 if a cell failed."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     results = run_all(settings)
     failed = [result for result in results if "error" in result]
@@ -247,8 +248,8 @@ def main(settings: Settings) -> None:
     (settings.out / "toy_fronts.md").write_text(page)
     draw(record["results"], ours=tuple(OURS)).savefig(settings.out / "toy_fronts.png", dpi=150)
     print(page)
-    sys.exit(bool(failed))
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

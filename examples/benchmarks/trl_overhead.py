@@ -19,7 +19,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -197,8 +197,9 @@ def page(results: list[dict[str, Any]], settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(settings: Settings) -> None:
-    """Measure all cases, write the results, and exit with 1 if one missed the goal."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure all cases, write the results, and return 1 if one missed the goal."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     results = [measure(settings, *case) for case in CASES]
@@ -209,8 +210,8 @@ def main(settings: Settings) -> None:
     text = page(results, settings)
     (settings.out / "trl_overhead.md").write_text(text)
     print(text)
-    sys.exit(not all(r["gradients"] or r["ratio"] <= GOAL for r in results))
+    return int(not all(r["gradients"] or r["ratio"] <= GOAL for r in results))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

@@ -14,6 +14,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,9 @@ def table(results: list[dict[str, Any]], settings: Settings) -> str:
     return "\n".join([*lines, "", f"{reached} of {len(results)} reached the goal."]) + "\n"
 
 
-def main(settings: Settings) -> None:
-    """Time all, write the results, and exit with 1 if one missed the goal."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Time all, write the results, and return 1 if one missed the goal."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     results = [compare(env_id, observation, settings) for env_id in token_ids() for observation in OBSERVATIONS]
     settings.out.mkdir(parents=True, exist_ok=True)
     record = {"settings": {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}}
@@ -119,8 +121,8 @@ def main(settings: Settings) -> None:
     page = table(results, settings)
     (settings.out / "vector_speed.md").write_text(page)
     print(page)
-    sys.exit(any(r["ratio"] < GOAL for r in results))
+    return int(any(r["ratio"] < GOAL for r in results))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    sys.exit(main())

@@ -23,7 +23,7 @@ from paretune.agents import (
 from paretune.weighting import FixedWeighting, GradientWeighting, HypervolumeWeighting
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
-QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 3e-2, "eval_every": 2, "checkpoint_every": 2}
+QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 3e-2, "eval_every": 2, "checkpoint_every": 2, "pictures": False}
 
 
 def agent(kind: type[Agent] = GRPO, weighting="fixed", **options) -> Agent:
@@ -116,7 +116,7 @@ def test_between_two_comparisons_of_gradients_the_last_one_holds(monkeypatch):
 
 
 def test_a_run_folder_tells_what_happened(tmp_path):
-    made = agent(GRPO, "hypervolume", out=tmp_path / "run", keep="all")
+    made = agent(GRPO, "hypervolume", out=tmp_path / "run", keep="all", pictures=True)
     made.train(4)
     run = RunFolder(tmp_path / "run")
     lines = run.metrics()

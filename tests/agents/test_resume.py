@@ -19,7 +19,7 @@ from paretune.agents import recorder as recorder_module
 from tests.agents.letters import LearningEnv, LettersEnv, random_policy
 
 SETTINGS = {"prompts_per_step": 3, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 4, "kl": 0.01}
-SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2}
+SETTINGS |= {"schedule": "cosine", "epochs": 2, "minibatches": 2, "pictures": False}
 COMMAND = [sys.executable, "-m", "paretune.cli", "train", "--quiet"]
 SMALL = [
     "--prompts-per-step",
@@ -120,7 +120,8 @@ def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(tmp_path, whole,
     ],
 )
 def test_resuming_is_exact_under_other_settings(tmp_path, weighting, settings):
-    options = {"prompts_per_step": 3, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 4, **settings}
+    options = {"prompts_per_step": 3, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 4}
+    options |= {"pictures": False, **settings}
 
     def made(name: str) -> Agent:
         return RLOO(LearningEnv(), random_policy(), weighting, out=tmp_path / name, **options)

@@ -21,7 +21,7 @@ from paretune.envs import StyleEnv
 from paretune.weighting import GradientWeighting
 from tests.agents.letters import LettersEnv, random_policy
 
-QUICK = {"prompts_per_step": 2, "group_size": 4, "eval_every": 2, "eval_prompts": 2}
+QUICK = {"prompts_per_step": 2, "group_size": 4, "eval_every": 2, "eval_prompts": 2, "pictures": False}
 ENVS = {
     "deep-sea-treasure-v0": [-1, -101],
     "deep-sea-treasure-concave-v0": [-1, -101],

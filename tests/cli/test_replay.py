@@ -14,6 +14,7 @@ Capture = pytest.CaptureFixture[str]
 
 RUN = ["--env", "paretune/TokenConvex-v0", "--agent", "rloo", "--steps", "3", "--quiet", "--prompts-per-step", "2"]
 RUN += ["--group-size", "4", "--lr", "0.01", "--weighting", "saw", "--preference", "3", "1", "--eval-every", "1"]
+RUN += ["--no-pictures"]
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "compared_responses.py"
+from tests.examples.scripts import Run
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--seeds", "2", "--steps", "2", "--repeats", "2", "--prompts-per-step", "2", "--group-size", "4"]
     small += ["--numbers", "2", "8", "--evenly", "2", "8", "--out", str(tmp_path)]
-    done = subprocess.run([sys.executable, SCRIPT, *small], capture_output=True, text=True)
+    done = run("benchmarks/compared_responses", *small)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "compared_responses.json").read_text())["rows"]
     assert len(rows) == 2 * 3 * 2

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "gradient_cost.py"
+from tests.examples.scripts import Run
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--policies", "tiny-math", "--objectives", "3", "--repeats", "1", "--prompts-per-step", "4"]
     small += ["--group-size", "4", "--max-tokens", "48", "--gradient-responses", "16", "--widths", "4", "128"]
     small += ["--draws", "4", "--run-steps", "2", "--out", str(tmp_path)]
-    done = subprocess.run([sys.executable, SCRIPT, *small], capture_output=True, text=True)
+    done = run("benchmarks/gradient_cost", *small)
     assert (tmp_path / "gradient_cost.json").exists(), done.stderr
     record = json.loads((tmp_path / "gradient_cost.json").read_text())
     assert [row["arm"] for row in record["cost"]] == ["fixed", "backward", "exact", "sketch"]

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "examples" / "benchmarks"
-SCRIPT = BENCHMARKS / "known_flaws.py"
+from tests.examples.scripts import Load, Run
+
+SMALL = ["--steps", "2", "--seeds", "2", "--control-seeds", "1", "--prompts-per-step", "2", "--group-size", "4"]
+SMALL += ["--minibatches", "2", "--eval-every", "1", "--eval-prompts", "4", "--jobs", "1"]
+SMALL += ["--runs", "runs", "--out", "out"]
 
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-def run(tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    small = ["--steps", "2", "--seeds", "2", "--control-seeds", "1", "--prompts-per-step", "2", "--group-size", "4"]
-    small += ["--minibatches", "2", "--eval-every", "1", "--eval-prompts", "4", "--jobs", "1"]
-    folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
-    return subprocess.run([sys.executable, SCRIPT, *small, *folders], capture_output=True, text=True, cwd=tmp_path)
+def importable(load: Load) -> None:
+    load("benchmarks/known_flaws")
 
 
 @pytest.mark.slow
-def test_the_experiments_run_small_and_finished_cells_are_kept(tmp_path: Path) -> None:
-    done = run(tmp_path)
+def test_the_experiments_run_small_and_finished_cells_are_kept(tmp_path: Path, run: Run) -> None:
+    done = run("benchmarks/known_flaws", *SMALL)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "known_flaws.json").read_text())
     assert len(record["results"]) == 5 * 2 + 3 == len({(r["arm"], r["seed"]) for r in record["results"]})
@@ -48,7 +42,7 @@ def test_the_experiments_run_small_and_finished_cells_are_kept(tmp_path: Path) -
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert len(before) == 2 * 13
-    assert run(tmp_path).returncode == 0
+    assert run("benchmarks/known_flaws", *SMALL).returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
 
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "known_front.py"
-
-
-def run(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True, cwd=tmp_path)
+from tests.examples.scripts import Run
 
 
 @pytest.mark.slow
-def test_each_strategy_gets_its_shares_of_both_fronts(tmp_path: Path) -> None:
+def test_each_strategy_gets_its_shares_of_both_fronts(tmp_path: Path, run: Run) -> None:
     small = ["--vocabulary", "3", "--length", "2", "--steps", "6", "--runs", "2", "--seeds", "2", "--jobs", "1"]
-    done = run(tmp_path, *small, "--out", "out")
+    done = run("known_front", *small, "--out", "out")
     assert done.returncode == 0, done.stderr
     corners = re.findall(r"^corners of the hull +(\d\.\d{3})$", done.stdout, flags=re.MULTILINE)
     assert corners == ["1.000", "0.790"]  # concave: 0.19 / (0.19 + 0.225^2)
@@ -32,8 +26,8 @@ def test_each_strategy_gets_its_shares_of_both_fronts(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_more_than_two_objectives_are_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "--env", "paretune/TokenThree-v0", "--vocabulary", "4")
+def test_more_than_two_objectives_are_refused(tmp_path: Path, run: Run) -> None:
+    done = run("known_front", "--env", "paretune/TokenThree-v0", "--vocabulary", "4")
     assert done.returncode == 1
     assert "--env must be environments with two objectives, got 'paretune/TokenThree-v0'" in done.stderr
     assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())

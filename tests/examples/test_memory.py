@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ import torch
 import paretune.agents.sampling.transformers_sampler as sampler_module
 from paretune.agents import TransformersSampler, load_policy
 from paretune.envs import Prompt
+from tests.examples.scripts import Load
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    return importlib.import_module("memory")
+def memory(load: Load) -> Any:
+    return load("memory")
 
 
 @pytest.mark.slow

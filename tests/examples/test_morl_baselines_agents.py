@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 
+from tests.examples.scripts import Run
+
 pytest.importorskip("morl_baselines", reason='needs morl-baselines: pip install "paretune[morl]"')
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "morl_baselines_agents.py"
 
-
-def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
-    hide = "import sys, runpy; sys.modules['morl_baselines'] = None; sys.argv = ['x']; "
-    code = hide + f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.delitem(sys.modules, "morl_baselines_agents", raising=False)
+    monkeypatch.setitem(sys.modules, "morl_baselines", None)
+    done = run("morl_baselines_agents")
     assert done.returncode == 1
     assert 'pip install "paretune[morl]"' in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-def test_five_agents_are_trained_and_drawn(tmp_path: Path) -> None:
+def test_five_agents_are_trained_and_drawn(tmp_path: Path, run: Run) -> None:
     small = ["--front", "concave", "--vocabulary", "3", "--length", "3", "--steps", "300", "--jobs", "1"]
-    command = [sys.executable, SCRIPT, *small, "--out", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = run("morl_baselines_agents", *small, "--out", "out")
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^(\S.*?) +(\d\.\d{3}) +(\d) of  3", done.stdout, flags=re.MULTILINE)
     assert [name for name, _, _ in rows[:2]] == ["random texts", "corners only"]

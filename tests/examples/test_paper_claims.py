@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +9,7 @@ import pytest
 
 from paretune.bench import Outcome
 from tests.bench.outcomes import outcome
-
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "paper_claims.py"
+from tests.examples.scripts import Run
 
 
 def invented() -> list[Outcome]:
@@ -26,10 +23,6 @@ def invented() -> list[Outcome]:
     return runs
 
 
-def run(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, folder, "--out", out], capture_output=True, text=True)
-
-
 def row(text: str, start: str) -> list[str]:
     """The cells of the first row of a table that starts so, without what fills them up."""
     line = next(
@@ -38,14 +31,14 @@ def row(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_every_claim_gets_its_numbers(tmp_path: Path) -> None:
+def test_every_claim_gets_its_numbers(tmp_path: Path, run: Run) -> None:
     for i, each in enumerate(invented()):
         path = (
             tmp_path / "b" / "cells" / "toy" / "grpo" / each.weighting / str(i) / f"seed-{each.seed}" / "outcome.json"
         )
         path.parent.mkdir(parents=True)
         replace(each, setup=each.setup | {"steps": 20}).write(path)
-    done = run(tmp_path / "b", tmp_path / "claims.md")
+    done = run("benchmarks/paper_claims", tmp_path / "b", "--out", tmp_path / "claims.md")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "claims.md").read_text()
     assert row(text, "GRPO, balanced | corrected")[4] == "worse"  # less hypervolume: .55 * .4 against .5 * .5
@@ -59,7 +52,7 @@ def test_every_claim_gets_its_numbers(tmp_path: Path) -> None:
     assert float(gain[2].split()[0]) == pytest.approx(0.052)
 
 
-def test_a_folder_without_cells_is_told(tmp_path: Path) -> None:
-    done = run(tmp_path, tmp_path / "claims.md")
+def test_a_folder_without_cells_is_told(tmp_path: Path, run: Run) -> None:
+    done = run("benchmarks/paper_claims", tmp_path, "--out", tmp_path / "claims.md")
     assert done.returncode == 2
     assert "must be a benchmark's with finished cells" in done.stderr

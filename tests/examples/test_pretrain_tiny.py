@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import re
-import runpy
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,17 +13,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from paretune.envs.prompts import Prompt
 from paretune.envs.text.arithmetic import ArithmeticEnv
 from paretune.envs.text.problems import Problem
+from tests.examples.scripts import Run, load_script
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain_tiny.py"
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("\n"))
 
 
 @pytest.fixture(scope="module")
-def script() -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(SCRIPT)))
+def script() -> ModuleType:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return load_script("pretrain_tiny", monkeypatch)
 
 
-def test_worked_steps_are_right_but_for_the_slips(script: SimpleNamespace) -> None:
+def test_worked_steps_are_right_but_for_the_slips(script: ModuleType) -> None:
     problem, rng = Problem((12, 7, 3), "+-"), np.random.default_rng(0)
     drawn = [script.worked_steps(problem, rng) for _ in range(2000)]
     assert sum(answer == 16 for _, answer in drawn) / 2000 == pytest.approx(1 - script.SLIPS, abs=0.03)
@@ -36,7 +34,7 @@ def test_worked_steps_are_right_but_for_the_slips(script: SimpleNamespace) -> No
     assert (["12+7=19", "19-3=18"], 18) in drawn
 
 
-def test_styles_read_as_documented(script: SimpleNamespace) -> None:
+def test_styles_read_as_documented(script: ModuleType) -> None:
     problem, rng = Problem((12, 7, 3), "+-"), np.random.default_rng(0)
     texts = {name: {style.write(problem, rng) for _ in range(200)} for name, style in script.STYLES.items()}
     assert "1. 12+7=19\n2. 19-3=16\n\\boxed{16}" in texts["steps"]
@@ -49,7 +47,7 @@ def test_styles_read_as_documented(script: SimpleNamespace) -> None:
     assert script.style_of("12+7-3 is 16") == script.OTHER
 
 
-def test_short_styles_are_unclear_and_clear_ones_long(script: SimpleNamespace) -> None:
+def test_short_styles_are_unclear_and_clear_ones_long(script: ModuleType) -> None:
     env, rng = ArithmeticEnv(), np.random.default_rng(0)
     problems = env.sample_problems(3000, rng)
     questions = [env.word(problem, rng) for problem in problems]
@@ -69,7 +67,7 @@ def test_short_styles_are_unclear_and_clear_ones_long(script: SimpleNamespace) -
 
 
 @given(text=TEXT)
-def test_tokenizer_has_one_token_per_character(script: SimpleNamespace, text: str) -> None:
+def test_tokenizer_has_one_token_per_character(script: ModuleType, text: str) -> None:
     tokenizer = script.make_tokenizer()
     tokens = tokenizer.encode(text)
     assert len(tokens) == len(text)
@@ -77,14 +75,15 @@ def test_tokenizer_has_one_token_per_character(script: SimpleNamespace, text: st
     assert not set(tokens) & set(tokenizer.all_special_ids)
 
 
-def test_script_teaches_and_saves_a_model(tmp_path: Path, script: SimpleNamespace) -> None:
+def test_script_teaches_and_saves_a_model(tmp_path: Path, script: ModuleType, run: Run) -> None:
     out = tmp_path / "model"
-    command = [sys.executable, SCRIPT, "--out", out, "--steps", "12", "--batch", "32", "--report-every", "2"]
-    run = subprocess.run([*command, "--eval-prompts", "8"], capture_output=True, text=True, check=True)
-    losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d+)", run.stdout)]
+    small = ["--out", out, "--steps", "12", "--batch", "32", "--report-every", "2", "--eval-prompts", "8"]
+    done = run("pretrain_tiny", *small)
+    assert done.returncode == 0
+    losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d+)", done.stdout)]
     assert len(losses) == 6
     assert losses[-1] < losses[0] - 0.5
-    assert re.search(r"accuracy .* \d\.\d{3} .* \d\.\d{3}", run.stdout)
+    assert re.search(r"accuracy .* \d\.\d{3} .* \d\.\d{3}", done.stdout)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
     assert model.num_parameters() == script.make_model(tokenizer).num_parameters() <= 1_200_000
     assert tokenizer.decode(tokenizer.encode("12+7-3=?\n")) == "12+7-3=?\n"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "step_profile.py"
+from tests.examples.scripts import Run
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--prompts", "2", "--group-size", "4", "--tokens", "8", "--steps", "2", "--warmup", "0"]
-    done = subprocess.run([sys.executable, SCRIPT, *small, "--out", str(tmp_path)], capture_output=True, text=True)
+    done = run("benchmarks/step_profile", *small, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     seconds = json.loads((tmp_path / "step_profile.json").read_text())["seconds"]
     assert list(seconds) == ["whole sequences", "prompts once"]

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("trl")
+from tests.examples.scripts import Run
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "step_time.py"
+pytest.importorskip("trl")
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--prompts", "2", "--group-size", "4", "--tokens", "24", "--steps", "2", "--warmup", "1"]
-    done = subprocess.run([sys.executable, SCRIPT, *small, "--out", str(tmp_path)], capture_output=True, text=True)
+    done = run("benchmarks/step_time", *small, "--out", tmp_path)
     assert done.returncode in (0, 1) and (tmp_path / "step_time.json").exists(), done.stderr
     record = json.loads((tmp_path / "step_time.json").read_text())
     assert [result["mode"] for result in record["results"]] == ["given", "sampled"]

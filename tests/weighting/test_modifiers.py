@@ -216,6 +216,7 @@ def test_agents_train_with_them_and_resume_exactly(name, tmp_path):
     def made(folder: str) -> Agent:
         modifiers = {option: ALL[option] for option in modifier_names(WEIGHTINGS[name])}
         settings = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-2, "eval_every": 2, "checkpoint_every": 2}
+        settings |= {"pictures": False}
         return RLOO(
             "paretune/Token-v0",
             "mlp",

@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from paretune.agents import RLOO, Agent, RunFolder, replay
 from paretune.envs import StyleEnv
 from paretune.weighting import WEIGHTINGS
+from paretune.weighting.strategies.aggregators import AGGREGATORS
 
 SETTINGS: dict[str, Any] = {"prompts_per_step": 2, "group_size": 4, "eval_every": 1, "eval_prompts": 2, "lr": 1e-2}
+SETTINGS |= {"pictures": False}
 NEEDED: dict[str, Any] = {
     "lagrangian": {"thresholds": [0.6, None]},
     "schedule": {"points": [[1, 1, 0], [4, 0, 1]]},
@@ -41,7 +43,8 @@ def result_of(folder: Path) -> tuple[list[dict], dict, dict]:
 def test_every_strategy_trains_resumes_and_replays_bitwise(tmp_path, name, options):
     def made(folder: str) -> Agent:
         env = StyleEnv(4, 3)
-        return RLOO(env, "mlp", name, weighting_options=options, out=tmp_path / folder, **SETTINGS)
+        given = {"weighting_options": options, "preference": [2, 1], "out": tmp_path / folder}
+        return RLOO(env, "mlp", name, **given, **SETTINGS)
 
     whole = made("whole")
     assert whole.train(2).steps == 2
@@ -50,9 +53,12 @@ def test_every_strategy_trains_resumes_and_replays_bitwise(tmp_path, name, optio
     parts = made("parts")
     parts.train(1)
     loaded = Agent.load(tmp_path / "parts", env=StyleEnv(4, 3))
+    assert type(loaded.weighting) is WEIGHTINGS[name]
     assert loaded.weighting.weights.tolist() == parts.weighting.weights.tolist()
     loaded.train(1)
     assert result_of(tmp_path / "parts") == result_of(tmp_path / "whole")
+    if name in [strategy.name for strategy in AGGREGATORS]:
+        assert RunFolder(tmp_path / "parts").metrics()[-1]["raw_weights"] is not None
 
     again = replay(tmp_path / "parts", name, weighting_options=options)
     assert again.weights.tolist() == again.own_weights.tolist()

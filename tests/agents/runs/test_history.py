@@ -14,7 +14,7 @@ from paretune.agents.runs.history import History
 from paretune.envs import StyleEnv
 from tests.agents.letters import LettersEnv, random_policy
 
-SETTINGS: dict[str, Any] = {"prompts_per_step": 2, "group_size": 3, "lr": 1e-2, "eval_every": 2}
+SETTINGS: dict[str, Any] = {"prompts_per_step": 2, "group_size": 3, "lr": 1e-2, "eval_every": 2, "pictures": False}
 SHAPE = (2, 3, 2)
 
 

@@ -19,6 +19,7 @@ from paretune.weighting import HypervolumeWeighting, ModifiedWeighting, SAWWeigh
 from tests.agents.letters import LearningEnv, random_policy
 
 SETTINGS: dict[str, Any] = {"prompts_per_step": 2, "group_size": 4, "lr": 1e-2, "eval_every": 2, "eval_prompts": 4}
+SETTINGS |= {"pictures": False}
 MEANS = {1: [0.75, 0.0], 2: [0.0, 0.75], 3: [1.0, 0.36]}
 """Mean rewards of the steps of a run that is written by hand."""
 

@@ -18,7 +18,7 @@ from paretune.envs import StyleEnv
 from paretune.weighting import ParetoArchive
 from tests.agents.letters import LettersEnv, random_policy
 
-SMALL = {"prompts_per_step": 1, "group_size": 4, "eval_prompts": 1, "eval_every": 1, "lr": 1e-2}
+SMALL = {"prompts_per_step": 1, "group_size": 4, "eval_prompts": 1, "eval_every": 1, "lr": 1e-2, "pictures": False}
 
 
 def sweep(out=None, **changes) -> Sweep:

@@ -10,7 +10,7 @@ import pytest
 from paretune.agents import GRPO, Agent, RunFolder
 from paretune.cli.main import main
 
-SMALL = {"prompts_per_step": 2, "group_size": 2, "eval_prompts": 4, "lr": 1e-3}
+SMALL = {"prompts_per_step": 2, "group_size": 2, "eval_prompts": 4, "lr": 1e-3, "pictures": False}
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_a_training_run_counts_steps_and_a_resumed_one_goes_on(tmp_path):
         late = Scheduled(Conciseness(max_tokens=64), [[0, 0.0], [2, 1.0]], name="late")
         return ArithmeticEnv(objectives=[Accuracy(), late])
 
-    settings = {"prompts_per_step": 2, "group_size": 2, "eval_prompts": 2}
+    settings = {"prompts_per_step": 2, "group_size": 2, "eval_prompts": 2, "pictures": False}
     agent = GRPO(env(), out=tmp_path / "run", **settings)
     agent.train(1)
     late = agent.recorder.folder.metrics()[1]["rewards"]["late"]

@@ -165,7 +165,7 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 def test_a_language_model_trains_on_it(tmp_path: Any) -> None:
     from paretune.agents import GRPO
 
-    settings: dict[str, Any] = {"prompts_per_step": 2, "group_size": 2, "eval_prompts": 2}
+    settings: dict[str, Any] = {"prompts_per_step": 2, "group_size": 2, "eval_prompts": 2, "pictures": False}
     agent = GRPO("paretune/TokenText-v0", "tiny-math", "fixed", out=tmp_path / "run", **settings)
     agent.train(1)
     assert np.isfinite(agent.evaluate("test")).all()

@@ -11,12 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretune.agents import RLOO, Agent, RunFolder
-from paretune.envs import StyleEnv
-from paretune.weighting import Weighting, make_weighting
-from paretune.weighting.catalog import WEIGHTINGS
+from paretune.weighting import make_weighting
 from paretune.weighting.strategies.aggregators import AGGREGATORS
-from tests.weighting.stop_at import StopAt
 
 NAMES = [strategy.name for strategy in AGGREGATORS]
 every_rule = pytest.mark.parametrize("name", NAMES)
@@ -196,25 +192,3 @@ def test_without_the_library_the_extra_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)
     with pytest.raises(ValueError, match=rf"'{name}' needs the extra \"torchjd\": pip install"):
         make_weighting(name, 2)
-
-
-@pytest.mark.parametrize("name", ["upgrad", "gradvac", "pcd"])
-def test_agents_train_with_it_and_resume_exactly(name, tmp_path):
-    def made(folder: str) -> Agent:
-        options = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-2, "eval_every": 3, "checkpoint_every": 2}
-        return RLOO(StyleEnv(4, 3), "mlp", name, preference=[2, 1], out=tmp_path / folder, **options)
-
-    whole = made("whole")
-    whole.train(5)
-    cut = made("cut")
-    cut.recorder._display = StopAt(3)
-    assert cut.train(5).interrupted
-    loaded = Agent.load(tmp_path / "cut", env=StyleEnv(4, 3))
-    assert isinstance(loaded.weighting, Weighting) and type(loaded.weighting) is WEIGHTINGS[name]
-    loaded.train(2)
-    first, second = (
-        [(line["weights"], line.get("raw_weights"), line.get("rewards")) for line in RunFolder(path).metrics()]
-        for path in (tmp_path / "whole", tmp_path / "cut")
-    )
-    assert first == second
-    assert first[-1][1] is not None
