@@ -173,8 +173,8 @@ def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "steps: must be at least 1, got 0"),
-        ({"refine": -1}, "refine: must be at least 0, got -1"),
+        ({"steps": 0}, "steps: must be a whole number of at least 1, got 0"),
+        ({"refine": -1}, "refine: must be a whole number of at least 0, got -1"),
         ({"preferences": 0}, "preferences: must be at least 1"),
         *(
             ({"preferences": wrong}, "preferences: must be a number of preferences, or a list of them with 2 weights")
