@@ -96,13 +96,13 @@ def describe(hint: Any) -> str:
 
     Example:
         >>> describe(Vector | None)
-        'a list (each a finite number) or None'
+        'None or a list (each a finite number)'
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return next((extra.words for extra in inner[1:] if isinstance(extra, Rule)), None) or describe(inner[0])
     if origin in (Union, UnionType):
-        return " or ".join(map(describe, inner))
+        return " or ".join(map(describe, sorted(inner, key=lambda option: option is not NoneType)))
     if origin is Literal:
         return "one of " + ", ".join(map(repr, inner))
     if origin is tuple:

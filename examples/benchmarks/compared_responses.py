@@ -21,6 +21,7 @@ import tyro
 from numpy.typing import NDArray
 from origin import origin, told
 from toy_fronts_report import half_width
+from watching import put_in_place
 
 from paretune.agents import GRPO
 from paretune.agents.display import SilentDisplay
@@ -110,7 +111,7 @@ def run(seed: int, settings: Settings) -> tuple[GRPO, list[Step]]:
         steps.append(Step(step, decisions, advantages, products(made.updater, decisions)))
         return at(step, decisions, advantages, reuse)
 
-    made.gradients.at = noted  # type: ignore[method-assign]
+    put_in_place(made.gradients, "at", noted)
     made.train(settings.steps)
     return made, steps
 
@@ -201,8 +202,9 @@ def page(record: dict[str, Any]) -> str:
         lines.append(f"| {kind} | {number} | {errors[0]} | {errors[1]} |")
     lines += [
         "",
-        "*By their parts*: as agents draw them ([proportional_draw.py](../../weighting/gradients/proportional_draw.py)), with "
-        "chances by advantages and unlikely tokens. *One by one*, *whole groups*: evenly.",
+        "*By their parts*: as agents draw them "
+        "([proportional_draw.py](../../weighting/gradients/proportional_draw.py)), with chances by advantages "
+        "and unlikely tokens. *One by one*, *whole groups*: evenly.",
     ]
     return "\n".join(lines) + "\n"
 

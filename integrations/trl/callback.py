@@ -71,7 +71,8 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
 
         def calculate_and_weigh(*args: Any, **kwargs: Any) -> Tensor:
             rewards_BK = calculate(*args, **kwargs)
-            if trainer.model.training:  # type: ignore[union-attr]
+            assert trainer.model is not None
+            if trainer.model.training:
                 self.on_rewards(rewards_BK)
                 self._refuse_gradients(trainer)
                 if abs(self.weighting.scale - 1) > 1e-9 and not self.weighting.scale_rewards:
@@ -80,7 +81,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                 self.log()
             return rewards_BK
 
-        trainer._calculate_rewards = calculate_and_weigh  # type: ignore[method-assign]
+        self._trainer._calculate_rewards = calculate_and_weigh
         return self
 
     def bind(self, trainer: TRLTrainer) -> None:
@@ -142,7 +143,8 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                 "DynamicWeightingCallback: must be attached, because transformers shows callbacks no trainer; write "
                 "callback.attach(trainer) behind trainer = ..."
             )
-        kept = state.stateful_callbacks.setdefault(type(self).__name__, self.state())  # type: ignore[union-attr]
+        assert isinstance(state.stateful_callbacks, dict)
+        kept = state.stateful_callbacks.setdefault(type(self).__name__, self.state())
         if kept["attributes"]:
             self.driver.load_state_dict(kept["attributes"])
         self.set_weights(self.weighting.direction)

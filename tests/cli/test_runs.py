@@ -209,4 +209,4 @@ def test_a_folder_without_a_run_is_bad_use(tmp_path: Path, command: str, capsys:
 
 def test_evaluate_wants_at_least_one_prompt(finished: Path, capsys: Capture) -> None:
     assert main(["evaluate", str(finished), "--prompts", "0"]) == 2
-    assert "prompts: must be a whole number of at least 1 or None, got 0" in capsys.readouterr().err
+    assert "prompts: must be None or a whole number of at least 1, got 0" in capsys.readouterr().err

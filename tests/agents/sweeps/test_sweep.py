@@ -181,7 +181,7 @@ def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
             for wrong in ([], [0.5], [[0.5, 0.3, 0.2]], [[0, 0]], [[-1, 2]], [[1, 2], [1]], [["a", 1]], 2.5, True, None)
         ),
         ({"preference": [1, 1]}, "preference: a sweep takes preferences"),
-        ({"lr": -1.0}, "lr: must be a finite number above 0"),
+        ({"lr": -1.0}, "lr: must be None or a finite number above 0"),
         ({"weighting": "fixd"}, "unknown weighting 'fixd'"),
     ],
 )
