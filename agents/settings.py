@@ -1,15 +1,13 @@
-"""The settings of an agent: one dataclass, whose field docs are also the help of the command line."""
+"""The settings of an agent: one dataclass. Field docs are the help of the command line, hints the rules."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-import numpy as np
-
-from paretune.envs.suggest import unknown_name
+from paretune.agents.rules import Count, CountFromZero, NotNegative, Positive, Rule, Share, Text, Vector, check_all
 from paretune.weighting.advantages import Order
 
 LossMean = Literal["token", "response", "constant"]
@@ -26,30 +24,30 @@ Sharding = Literal["auto", "none", "fsdp", "zero1", "zero2"]
 class AgentSettings:
     """Settings that REINFORCE, RLOO and GRPO share; None means the algorithm's own default."""
 
-    seed: int = 0
+    seed: CountFromZero = 0
     """Seed of everything random; the same seed gives the same run, bit for bit on a CPU."""
 
     # Sampling
-    prompts_per_step: int = 16
+    prompts_per_step: Count = 16
     """P, prompts per training step."""
-    group_size: int = 8
+    group_size: Count = 8
     """G, responses per prompt; at least 2 for RLOO and GRPO."""
-    max_new_tokens: int | None = None
+    max_new_tokens: Count | None = None
     """Longest response in tokens, or episode in steps; None takes the environment's own limit, or 1000 steps if it has
     none."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Sampling temperature, above 0."""
-    top_p: float = 1.0
+    top_p: Share = 1.0
     """Nucleus sampling: smallest set of tokens with this probability, in (0, 1]."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[Text, ...] = ()
     """Strings that end a response."""
-    sample_batch: int = 512
+    sample_batch: Count = 512
     """Most responses sampled at the same time; bounds the memory of sampling."""
 
     sampler: SamplerName = "transformers"
     """What draws the responses of a language model: transformers, a vLLM engine in this process (needs the extra vllm),
     or a vLLM server, on other cards or another machine."""
-    sampler_memory: float = 0.3
+    sampler_memory: Share = 0.3
     """Share of a GPU's memory that the vLLM engine in this process takes while it samples; in between it sleeps and
     gives it back."""
     sampler_url: str = "http://127.0.0.1:8000"
@@ -61,54 +59,54 @@ class AgentSettings:
     # Advantages and loss
     order: Order = "weigh_first"
     """Weigh the rewards and then normalise, or normalise each objective and then weigh (GDPO, arXiv 2601.05242)."""
-    gamma: float = 1.0
+    gamma: Annotated[float, Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)] = 1.0
     """Discount of stepped environments, from 0 to 1."""
     credit: Credit = "step"
     """Stepped environments: compare what each action can still change, or whole episodes."""
-    clip: float | None = None
+    clip: Annotated[float, Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)] | None = None
     """PPO clip range of the probability ratio; 0 is no clip; None is 0.2 for GRPO and no clip for the others."""
-    kl: float = 0.0
+    kl: NotNegative = 0.0
     """Weight of the KL divergence to the initial policy (k3 estimator); 0 keeps no reference model."""
-    entropy: float = 0.0
+    entropy: NotNegative = 0.0
     """Weight of the entropy (nats per decision) that the policy is rewarded with."""
     loss_mean: LossMean | None = None
     """Mean of the loss over all tokens, over responses of their token means, or over a constant number of tokens
     (B * max_new_tokens); None is "response" for GRPO and "constant" for the others."""
-    epochs: int = 1
+    epochs: Count = 1
     """Passes over each step's responses."""
-    importance_cap: float | None = None
+    importance_cap: Annotated[float, Rule("a finite number of at least 1", lambda x: 1 <= x < math.inf)] | None = None
     """Weigh each decision by the trainer's probability of it over the sampler's own, at most this (truncated importance
     sampling); None is no correction. What there is to correct, the metrics tell as log_prob_gap."""
-    minibatches: int = 1
+    minibatches: Count = 1
     """Optimizer updates per pass; responses are split evenly."""
 
     # Adapters of language models
-    lora_rank: int | None = None
+    lora_rank: Count | None = None
     """Train LoRA adapters of this rank instead of the model's own weights; a checkpoint holds them alone, and the KL
     term needs no second model. Needs the extra peft."""
-    lora_alpha: float | None = None
+    lora_alpha: Positive | None = None
     """LoRA updates are scaled by lora_alpha / lora_rank; None is twice the rank."""
-    lora_targets: tuple[str, ...] = ()
+    lora_targets: tuple[Text, ...] = ()
     """Names of the layers that get adapters, such as q_proj v_proj; none stands for all linear ones but the output."""
 
     # Optimizer
-    lr: float | None = None
+    lr: Positive | None = None
     """Peak learning rate of AdamW; None goes by the size of the model: 3e-4 * (parameters / 1e6)^(-2/3), which is
     3.3e-4 for tiny-math, 1.1e-5 for 135 M parameters and 7.5e-7 for 8 B, where the paper takes 1e-6; at most 3e-3;
     ten times as much for adapters."""
     schedule: Schedule = "constant"
     """Course of the learning rate over the training steps, after the warm-up; the polynomial is of degree 2."""
-    warmup: int = 0
+    warmup: CountFromZero = 0
     """Training steps over which the learning rate rises from 0."""
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     """Weight decay of AdamW."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: NotNegative = 1.0
     """The gradient's norm, without the scale of the weights, is clipped to this; 0 is no clipping."""
 
     # Memory and devices
-    tokens_per_batch: int = 8192
+    tokens_per_batch: Count = 8192
     """Most tokens (padding included) in one forward pass; gradients accumulate over as many passes as are needed."""
-    logits_at_once: int = 33_554_432
+    logits_at_once: Count = 33_554_432
     """Most logits (tokens times vocabulary) of a language model that exist at a time while responses are scored. Where
     a forward pass has more, they come in chunks, and the backward pass computes them again."""
     share_prompts: bool = True
@@ -130,7 +128,7 @@ class AgentSettings:
     # Gradient analysis (for weightings that need it, and for replays)
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
-    gradient_responses: int | None = None
+    gradient_responses: Count | None = None
     """Responses whose gradients are compared; None is a sixteenth of the step's, but at least 8 (of few, a quarter).
     They are drawn at random, with chances by their advantages and by how unlikely their tokens were, and weighed so
     that they stand for all. Where they fit into tokens_per_batch, and there is one update a step without KL and
@@ -140,9 +138,9 @@ class AgentSettings:
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
     (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear
     layers, embeddings, norms and LoRA, else backward."""
-    gradient_width: int = 16
+    gradient_width: Count = 16
     """Dimensions that sketch projects each side of a layer's gradient onto; its error falls with the root."""
-    gradient_every: int = 1
+    gradient_every: Count = 1
     """Training steps from one comparison of gradients to the next. In between, weightings go on with the last Gram
     matrix."""
     gradient_reuse: bool = True
@@ -154,16 +152,16 @@ class AgentSettings:
     history, so that every weighting can be replayed on it. It changes nothing in the training but its time."""
 
     # Evaluation and run folder
-    eval_every: int = 5
+    eval_every: Count = 5
     """Training steps between two validations; the untrained policy and the last one are always validated."""
-    eval_prompts: int | None = 128
+    eval_prompts: Count | None = 128
     """Prompts of a split used in an evaluation (the first ones); None takes all. Stepped environments have 32 starts
     in each split."""
-    reference: tuple[float, ...] | None = None
+    reference: Vector | None = None
     """Reference point of the hypervolume, one number per objective; None is zeros. Needed where returns are below 0."""
     eval_sampled: bool = False
     """Evaluate sampled responses (with temperature and top_p) instead of the most likely ones."""
-    checkpoint_every: int = 10
+    checkpoint_every: Count = 10
     """Training steps between two checkpoints from which a run can be resumed."""
     keep: Keep = "last"
     """Checkpoints that stay: the last one, also those of the archive's points, or all."""
@@ -194,81 +192,17 @@ def agent_settings(values: Mapping[str, Any]) -> AgentSettings:
     Raises:
         ValueError: If a name is unknown (the message has the nearest ones), or a value breaks its rule.
     """
-    known = [field.name for field in fields(AgentSettings)]
-    for name in values:
-        if name not in known:
-            raise ValueError(unknown_name("setting", name, known))
-    values = {
-        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for name, value in values.items()
-    }
-    reference = values.get("reference")
-    for name in ("stop", "lora_targets"):
-        texts = values.get(name, ())
-        values = {**values, name: (texts,) if isinstance(texts, str) else tuple(texts)}
-    values["reference"] = None if reference is None else tuple(map(float, reference))
-    hints = get_type_hints(AgentSettings)
-    whole = [name for name, value in values.items() if type(value) is int and hints[name] in (float, float | None)]
-    settings = AgentSettings(**(values | {name: float(values[name]) for name in whole}))
-    check_settings(settings)
+    settings = AgentSettings(**check_all(values, AgentSettings))
+    check_together(settings)
     return settings
 
 
-def check_settings(settings: AgentSettings) -> None:
-    """Raise ValueError for the first setting that breaks its rule."""
-    hints = get_type_hints(AgentSettings)
-    optional = {name for name, hint in hints.items() if type(None) in get_args(hint)}
-    for name, (rule, holds) in _rules().items():
-        value = getattr(settings, name)
-        if value is None and name in optional:
-            continue
-        if not (isinstance(value, int | float | np.number) and holds(value)):
-            raise ValueError(f"{name}: must be {rule}, got {value!r}")
-    for name, choices in _CHOICES.items():
-        value = getattr(settings, name)
-        if value not in get_args(choices) and not (value is None and name in optional):
-            raise ValueError(unknown_name(name, value, get_args(choices)))
-    for name, texts in (("stop", settings.stop), ("lora_targets", settings.lora_targets)):
-        if not all(isinstance(text, str) and text for text in texts):
-            raise ValueError(f"{name}: must be strings that are not empty, got {list(texts)}")
+def check_together(settings: AgentSettings) -> None:
+    """Raise ValueError where settings do not fit each other."""
     if settings.lora_rank is None and (settings.lora_alpha is not None or settings.lora_targets):
         raise ValueError("lora_alpha, lora_targets: must come with lora_rank, got none")
-    if settings.reference is not None and not all(math.isfinite(x) for x in settings.reference):
-        raise ValueError(f"reference: must be finite numbers, got {list(settings.reference)}")
     responses = settings.prompts_per_step * settings.group_size
     if settings.minibatches > responses:
         raise ValueError(
             f"minibatches: must be at most prompts_per_step * group_size = {responses}, got {settings.minibatches}"
         )
-
-
-_CHOICES = {
-    "sampler": SamplerName,
-    "order": Order,
-    "credit": Credit,
-    "gradient_mode": GradientMode,
-    "loss_mean": LossMean,
-    "schedule": Schedule,
-    "precision": Precision,
-    "sharding": Sharding,
-    "keep": Keep,
-}
-
-
-def _rules() -> dict[str, tuple[str, Callable[[Any], bool]]]:
-    """The rule of each number, in words and as a function."""
-    counts = ["prompts_per_step", "group_size", "max_new_tokens", "sample_batch", "epochs", "minibatches"]
-    counts += ["lora_rank", "logits_at_once", "gradient_responses", "gradient_width", "gradient_every"]
-    counts += ["tokens_per_batch", "eval_every", "eval_prompts", "checkpoint_every"]
-    return {
-        **dict.fromkeys(counts, ("a whole number of at least 1", lambda v: v % 1 == 0 and v >= 1)),
-        **dict.fromkeys(("seed", "warmup"), ("a whole number of at least 0", lambda v: v % 1 == 0 and v >= 0)),
-        **dict.fromkeys(("lr", "lora_alpha", "temperature"), ("a finite number above 0", lambda v: 0 < v < math.inf)),
-        **dict.fromkeys(("top_p", "sampler_memory"), ("above 0 and at most 1", lambda v: 0 < v <= 1)),
-        "importance_cap": ("a finite number of at least 1", lambda v: 1 <= v < math.inf),
-        "gamma": ("from 0 to 1", lambda v: 0 <= v <= 1),
-        "clip": ("at least 0 and below 1", lambda v: 0 <= v < 1),
-        **dict.fromkeys(
-            ("kl", "entropy", "weight_decay", "max_grad_norm"),
-            ("a finite number of at least 0", lambda v: 0 <= v < math.inf),
-        ),
-    }

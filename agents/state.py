@@ -35,7 +35,7 @@ class TrainingState:
     """
 
     policy: Policy
-    task: Task
+    task: Task[Any, Any]  # of one kind or the other: the loop hands starts and outcomes on, and looks into neither
     weighting: Weighting
     archive: ParetoArchive
     updater: Updater

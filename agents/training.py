@@ -16,6 +16,7 @@ from paretune.agents.interrupt import stop_requests
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.recorder import Recorder
 from paretune.agents.result import TrainResult
+from paretune.agents.rules import Count, check
 from paretune.agents.runs.metrics import Clock, Line, increase
 from paretune.agents.seeds import generator, skip_share
 from paretune.agents.settings import AgentSettings
@@ -67,8 +68,7 @@ class Training(TrainingState):
             OSError: If the run folder cannot be written, such as on a full disk; what was written before stays.
             RuntimeError: If a gradient is not finite.
         """
-        if steps < 1:
-            raise ValueError(f"steps: must be at least 1, got {steps}")
+        steps = check("steps", steps, Count)
         horizon = self.step + steps
         lr_at = learning_rates(self.settings, horizon)
         with stop_requests() as stop_requested, self.recorder.session(self, self.config, horizon):

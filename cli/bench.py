@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from paretune.agents.rules import Count, CountFromZero
 from paretune.agents.settings import AgentSettings, Keep
 from paretune.cli.arguments.entries import Entries, Preferences
 from paretune.cli.arguments.settings import parse_settings
@@ -47,20 +48,20 @@ class GridSettings:
     """Preferences, such as equal 0.5,0.25,0.25, or with labels: balanced=equal accurate=0.5,0.25,0.25."""
     policy: str | None = None
     """Policy of environments that name none: a language model, or mlp or gru where the environment is stepped."""
-    seeds: int = 5
+    seeds: Count = 5
     """Seeds of each arm."""
-    steps: int = 60
+    steps: Count = 60
     """Training steps of each run."""
     baseline: str = "fixed"
     """Label of the weighting that the others are compared with."""
-    test_prompts: int | None = None
+    test_prompts: Count | None = None
     """Test prompts that the policies chosen on validation are measured on, the first ones; None is all."""
     name: str = "benchmark"
     """Name of the benchmark, in reports."""
 
-    jobs: int | None = None
+    jobs: Count | None = None
     """Cells that run at the same time; None is one for each core, or with Ray as many as the cluster has room for."""
-    threads: int = 1
+    threads: Count = 1
     """Threads of torch in each cell."""
     ray: str | None = None
     """Address of a Ray cluster to run on, such as auto or ray://host:10001, or local to start one here. Its machines
@@ -88,7 +89,7 @@ class BenchSettings(AgentSettings, GridSettings):
     report.md, report.html and verdicts.png. Example: paretune bench --config examples/benchmarks/toy.toml --jobs 2
     """
 
-    seed: int = 0
+    seed: CountFromZero = 0
     """First seed; the other cells of an arm have the next ones."""
     keep: tyro.conf.Suppress[Keep] = "front"
     pictures: tyro.conf.Suppress[bool] = False
@@ -155,8 +156,6 @@ def grid_of(settings: BenchSettings) -> Grid:
     shared = {
         entry.name: getattr(settings, entry.name) for entry in fields(AgentSettings) if entry.name not in FIXED_BY_BENCH
     }
-    if settings.seeds < 1:
-        raise ValueError(f"seeds: must be at least 1, got {settings.seeds}")
     return Grid(
         envs=settings.envs,
         agents=settings.agents,
@@ -174,8 +173,6 @@ def grid_of(settings: BenchSettings) -> Grid:
 
 def make_executor(settings: BenchSettings) -> Executor:
     """Return what runs the cells: processes of this machine, or a Ray cluster."""
-    if settings.threads < 1:
-        raise ValueError(f"threads: must be at least 1, got {settings.threads}")
     if settings.ray is not None:
         from paretune.bench import RayCluster
 

@@ -12,6 +12,7 @@ import gymnasium as gym
 import tyro
 from gymnasium.envs.registration import load_env_creator
 
+from paretune.cli.arguments.parsing import parse
 from paretune.cli.tables import format_table
 from paretune.envs import Accuracy, Clarity, Conciseness, EnvInfo, list_envs
 from paretune.envs.suggest import unknown_name
@@ -37,7 +38,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ValueError: If there is no environment of this id; the message has the nearest ones.
     """
-    settings = tyro.cli(EnvsSettings, prog="paretune envs", args=list(words))
+    settings = parse(words, EnvsSettings, "paretune envs")
     infos = {info.id: info for info in list_envs()}
     if settings.env is None:
         rows = [(info.id, ", ".join(info.objectives), info.summary) for info in infos.values()]

@@ -11,6 +11,8 @@ from typing import Literal
 import tyro
 
 from paretune import agents
+from paretune.agents.rules import Count
+from paretune.cli.arguments.parsing import parse
 from paretune.cli.tables import format_table
 
 
@@ -27,7 +29,7 @@ class EvaluateSettings:
     """Prompts that the policy answers."""
     checkpoint: str | None = None
     """Name of a checkpoint, such as step-000010; None is the last one."""
-    prompts: int | None = None
+    prompts: Count | None = None
     """Number of prompts, the first ones of the split; None is the run's setting eval_prompts."""
     sampled: bool = False
     """Sample responses with the run's temperature and top_p instead of taking the likeliest tokens."""
@@ -43,9 +45,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ValueError: If the folder holds no run, or an option is wrong.
     """
-    settings = tyro.cli(EvaluateSettings, prog="paretune evaluate", args=list(words))
-    if settings.prompts is not None and settings.prompts < 1:
-        raise ValueError(f"prompts: must be at least 1, got {settings.prompts}")
+    settings = parse(words, EvaluateSettings, "paretune evaluate")
     agent = agents.Agent.load(settings.folder, settings.checkpoint, device=settings.device)
     evaluation = agent.assess(settings.split, settings.prompts, settings.sampled)
     if settings.json:

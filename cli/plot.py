@@ -10,6 +10,7 @@ import tyro
 
 from paretune.agents.runs.plotting import plot_run
 from paretune.agents.runs.run_folder import RunFolder
+from paretune.cli.arguments.parsing import parse
 
 
 @dataclass(kw_only=True)
@@ -29,7 +30,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ValueError: If the folder holds no run, or one without a validation.
     """
-    settings = tyro.cli(PlotSettings, prog="paretune plot", args=list(words))
+    settings = parse(words, PlotSettings, "paretune plot")
     for path in plot_run(RunFolder(settings.folder)):
         print(path)
     return 0

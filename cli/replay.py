@@ -11,9 +11,10 @@ import tyro
 from numpy.typing import NDArray
 
 from paretune.agents.pictures.replay_picture import draw_replays
+from paretune.agents.rules import Vector
 from paretune.agents.runs.replaying import Replay, replay
 from paretune.cli.arguments.options import Options
-from paretune.cli.arguments.vectors import VECTORS
+from paretune.cli.arguments.parsing import parse
 from paretune.cli.tables import format_table
 
 
@@ -33,7 +34,7 @@ class ReplaySettings:
     """Strategies that are replayed; `paretune weightings` lists them."""
     weighting_options: Options = field(default_factory=dict)
     """Options of the strategies, such as floor=0.1; all of them get these."""
-    preference: tuple[float, ...] | None = None
+    preference: Vector | None = None
     """Weights of the objectives that the strategies start from; None is those of the run."""
     out: Path | None = None
     """Picture that is written (PNG); None is replay-NAME.png in the run's folder."""
@@ -45,7 +46,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ValueError: If the folder holds no history that can be replayed, or an option is wrong.
     """
-    settings = tyro.cli(ReplaySettings, prog="paretune replay", args=list(words), registry=VECTORS)
+    settings = parse(words, ReplaySettings, "paretune replay")
     if not settings.weighting:
         raise ValueError("weighting: must be the name of at least one strategy, got none")
     replays = [

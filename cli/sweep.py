@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.agents.rules import Count, CountFromZero
 from paretune.agents.settings import AgentSettings
 from paretune.cli.arguments.settings import RunSettings, agent_arguments, parse_settings
 from paretune.cli.main import DONE, INTERRUPTED
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 class ManyRunsSettings(RunSettings):
     """What a sweep has besides."""
 
-    preferences: int = 8
+    preferences: Count = 8
     """Number of evenly spread preferences, with a run each."""
-    refine: int = 0
+    refine: CountFromZero = 0
     """Runs after those, each halfway across the widest gap that the front has by then."""
 
 

@@ -22,8 +22,6 @@ def run(words: Sequence[str]) -> int:
         ValueError: If a setting is wrong.
     """
     settings = read_settings(words)
-    if settings.steps < 1:
-        raise ValueError(f"steps: must be at least 1, got {settings.steps}")
     agent = resumed_agent(settings) if settings.resume else new_agent(settings)
     if settings.steps <= agent.step:
         got = "" if settings.steps == agent.step else f", got {settings.steps}"

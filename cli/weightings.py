@@ -10,6 +10,7 @@ from typing import Annotated
 import docstring_parser
 import tyro
 
+from paretune.cli.arguments.parsing import parse
 from paretune.cli.tables import format_table
 from paretune.envs.suggest import unknown_name
 from paretune.weighting import WEIGHTINGS, ModifiedWeighting, Weighting
@@ -33,7 +34,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ValueError: If there is no strategy of this name; the message has the nearest ones.
     """
-    name = tyro.cli(WeightingsSettings, prog="paretune weightings", args=list(words)).weighting
+    name = parse(words, WeightingsSettings, "paretune weightings").weighting
     if name is None:
         rows = [(strategy.name, strategy.when, strategy.paper) for strategy in WEIGHTINGS.values()]
         print(format_table(("name", "when to use it", "paper"), rows, numbers=False))

@@ -80,9 +80,9 @@ class Response(str):
         response.tokens = tokens
         return response
 
-    def __getnewargs__(self) -> tuple[str, int | None]:  # type: ignore[override]
-        """What `copy` and `pickle` call `__new__` with."""
-        return str(self), self.tokens
+    def __reduce__(self) -> tuple[type[Response], tuple[str, int | None]]:
+        """What `copy` and `pickle` make it from again."""
+        return type(self), (str(self), self.tokens)
 
 
 def as_prompts(prompts: Sequence[Prompt | str]) -> list[Prompt]:

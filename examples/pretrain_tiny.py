@@ -244,6 +244,7 @@ def respond(
     """Answer prompts, with samples at temperature 1 or with the most likely characters."""
     inputs = tokenizer([prompt.text for prompt in prompts], padding=True, return_tensors="pt")
     options = {"do_sample": True, "top_k": 0} if sample else {"do_sample": False}
+    # transformers types `generate` for a protocol of models that mypy does not find its own models to follow
     tokens = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]  # type: ignore[misc]
     lengths = (tokens != tokenizer.pad_token_id).sum(dim=1).tolist()
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)

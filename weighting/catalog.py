@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -81,7 +81,8 @@ warmup=0)
                 f"{option} of weighting {name!r} must be {kind} (a list is written [1, 2]), got {value!r}"
             ) from error
     modifiers = {option: options.pop(option) for option in modifier_names(strategy) if option in options}
-    made = strategy(preference, **options)  # type: ignore[call-arg]
+    make: Callable[..., Weighting] = strategy  # each has fields of its own
+    made = make(preference, **options)
     return ModifiedWeighting(made, **modifiers) if modifiers else made
 
 

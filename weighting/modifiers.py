@@ -83,6 +83,7 @@ class ModifiedWeighting(Weighting):
         self._moves = False  # whether the direction still follows the strategy in this step
         self._held_K = self._modified(self._start_K)
 
+    # What other classes say of themselves, an object of this one says of the strategy that it modifies.
     @property
     def name(self) -> str:  # type: ignore[override]
         """The strategy's name."""

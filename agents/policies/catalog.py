@@ -18,6 +18,7 @@ from paretune.agents.policies.network import KINDS, NetworkConfig, NetworkPolicy
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.processes.launcher import chosen_sharding
 from paretune.agents.settings import AgentSettings, default_learning_rate
+from paretune.agents.spaces import discrete_actions
 from paretune.envs import ResponseEnv
 from paretune.envs.suggest import unknown_name
 
@@ -167,7 +168,7 @@ def _network(kind: str, options: Mapping[str, Any], env: gym.Env[Any, Any], sett
 
 def _sizes(env: gym.Env[Any, Any]) -> tuple[int, int]:
     """Numbers of features and actions that a network has in an environment."""
-    return make_encoder(env.observation_space)[1], int(env.action_space.n)  # type: ignore[attr-defined]
+    return make_encoder(env.observation_space)[1], int(discrete_actions(env).n)
 
 
 def _check_network(policy: NetworkPolicy, env: gym.Env[Any, Any]) -> None:

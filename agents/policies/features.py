@@ -14,7 +14,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-Encoder = Callable[[Sequence[Any]], Array]
+Observations = Sequence[Any] | NDArray[Any]
+Encoder = Callable[[Observations], Array]
 
 LARGEST_ONE_HOT = 64
 """Whole numbers of at most so many values are coded one-hot."""
@@ -61,7 +62,7 @@ def _one_hot(starts: NDArray[Any], sizes: NDArray[Any]) -> tuple[Encoder, int]:
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]) - starts
     width = int(sizes.sum())
 
-    def encode(observations: Sequence[Any]) -> Array:
+    def encode(observations: Observations) -> Array:
         columns = np.asarray(observations).reshape(len(observations), -1).astype(np.int64) + offsets
         features = np.zeros((len(observations), width), dtype=np.float32)
         features[np.arange(len(observations))[:, None], columns] = 1.0
@@ -76,7 +77,7 @@ def _scaled(low: NDArray[Any], high: NDArray[Any]) -> tuple[Encoder, int]:
     shift = np.where(bounded, low, 0.0)
     size = np.where(bounded, high - np.where(bounded, low, 0.0), 1.0)
 
-    def encode(observations: Sequence[Any]) -> Array:
+    def encode(observations: Observations) -> Array:
         flat = np.asarray(observations, dtype=np.float64).reshape(len(observations), -1)
         return ((flat - shift) / size).astype(np.float32)
 
@@ -86,7 +87,7 @@ def _scaled(low: NDArray[Any], high: NDArray[Any]) -> tuple[Encoder, int]:
 def _side_by_side(parts: Sequence[tuple[Callable[[Any], Any], spaces.Space[Any]]]) -> tuple[Encoder, int]:
     encoders = [(get, *make_encoder(space)) for get, space in parts]
 
-    def encode(observations: Sequence[Any]) -> Array:
+    def encode(observations: Observations) -> Array:
         return np.concatenate([code([get(x) for x in observations]) for get, code, _ in encoders], axis=1)
 
     return encode, sum(width for _, _, width in encoders)

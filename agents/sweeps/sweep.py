@@ -22,6 +22,7 @@ from paretune.agents.files import remove, write_json
 from paretune.agents.interrupt import stop_requests
 from paretune.agents.pictures.sweep_picture import draw_sweep
 from paretune.agents.policies.base import Policy
+from paretune.agents.rules import Count, CountFromZero, check
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.agents.sweeps.preferences import even_preferences, next_preference
 from paretune.agents.tasks.catalog import env_config, resolve_env
@@ -111,10 +112,7 @@ class Sweep:
         Raises:
             ValueError: If a value breaks its rule, or the folder holds another sweep.
         """
-        if steps < 1:
-            raise ValueError(f"steps: must be at least 1, got {steps}")
-        if refine < 0:
-            raise ValueError(f"refine: must be at least 0, got {refine}")
+        steps, refine = check("steps", steps, Count), check("refine", refine, CountFromZero)
         if not isinstance(weighting, str):
             raise ValueError(f"weighting: must be a name, as each run needs one of its own, got {weighting!r}")
         if "preference" in arguments:

@@ -6,7 +6,7 @@ Shapes: B episodes, T decisions, K objectives, M objectives for evaluation only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ from paretune.agents.sequences.decisions import Decisions
 from paretune.envs import Response, Split
 
 Array = NDArray[np.float64]
-Start = Any
-"""Where an episode starts: a prompt, or the seed of a reset. Episodes of a group share it."""
 
 
 class Outcome(Protocol):
@@ -33,7 +31,14 @@ class Outcome(Protocol):
         ...
 
 
-class Task(Protocol):
+Start = TypeVar("Start")
+"""Where an episode starts: a prompt, or the seed of a reset. Episodes of a group share it."""
+
+Acted = TypeVar("Acted", bound=Outcome)
+"""Episodes of the task's kind."""
+
+
+class Task(Protocol[Start, Acted]):
     """An environment as the training loop sees it, with the policy that acts in it."""
 
     unit: str
@@ -56,7 +61,7 @@ class Task(Protocol):
         """Draw `n` starts to train from."""
         ...
 
-    def act(self, starts: Sequence[Start], rng: np.random.Generator, *, greedy: bool = False) -> Outcome:
+    def act(self, starts: Sequence[Start], rng: np.random.Generator, *, greedy: bool = False) -> Acted:
         """Have the policy act from each of B starts; the same state of `rng` gives the same outcome.
 
         Args:
@@ -66,15 +71,15 @@ class Task(Protocol):
         """
         ...
 
-    def returns(self, outcome: Any, *, held_out: bool = False) -> Array:
+    def returns(self, outcome: Acted, *, held_out: bool = False) -> Array:
         """Return what the episodes earned (B, K); nothing is learned from episodes that are `held_out`."""
         ...
 
-    def report(self, outcome: Any) -> Array:
+    def report(self, outcome: Acted) -> Array:
         """Return what the episodes score (B, M) in the objectives that only evaluations see."""
         ...
 
-    def credit(self, outcome: Any, returns: Array) -> Array:
+    def credit(self, outcome: Acted, returns: Array) -> Array:
         """Return what each decision is answerable for: (B, T, K), or (B, 1, K) if all share the episode's return."""
         ...
 

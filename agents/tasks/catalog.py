@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
 from paretune.agents.policies.base import Policy
@@ -17,7 +16,7 @@ from paretune.agents.policies.language_model import LanguageModelPolicy
 from paretune.agents.policies.network import NetworkPolicy
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.settings import AgentSettings
-from paretune.agents.tasks.base import Task
+from paretune.agents.spaces import discrete_actions, objective_count
 from paretune.agents.tasks.episode_task import EpisodeTask
 from paretune.agents.tasks.text_task import TextTask
 from paretune.envs import ResponseEnv, TokenEnv
@@ -57,18 +56,13 @@ def _check_steppable(env: Any) -> None:
             f"env: a paretune.envs.ResponseEnv must come without further wrappers, got {env!r}; agents read prompts "
             "and vector rewards in batches, which wrappers do not see"
         )
-    if not isinstance(env.action_space, Discrete):
-        raise ValueError(f"env: actions must be text or of a Discrete space, got {env.action_space} of {env!r}")
-    space = getattr(env.unwrapped, "reward_space", None)
-    if space is None or len(space.shape or ()) != 1:
-        raise ValueError(
-            f"env: must have a vector reward (unwrapped.reward_space), as MO-Gymnasium's have, got {env!r}"
-        )
+    discrete_actions(env)
+    objective_count(env)
 
 
 def make_task(
     env: gym.Env[Any, Any], policy: Policy, settings: AgentSettings, processes: Processes | None = None
-) -> Task:
+) -> TextTask | EpisodeTask:
     """Put environment and policy together, in one process or several.
 
     Raises:

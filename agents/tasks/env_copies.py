@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.policies.features import make_encoder
+from paretune.agents.spaces import discrete_actions, objective_count
 from paretune.envs import TokenEnv
 from paretune.envs.tokens.token_env import observe
 
@@ -50,8 +51,8 @@ class GymCopies:
             raise ValueError(f"env: must be one that copy.deepcopy can copy, but {env!r} is not: {error}") from error
         self._original = env
         self._encode, self.width = make_encoder(env.observation_space)
-        self._first_action = int(env.action_space.start)  # type: ignore[attr-defined]
-        self._k = int(env.unwrapped.reward_space.shape[0])  # type: ignore[attr-defined]
+        self._first_action = int(discrete_actions(env).start)
+        self._k = objective_count(env)
         self._running: list[int] = []
         self._features = np.zeros((0, self.width), dtype=np.float32)
 
@@ -108,4 +109,4 @@ class TokenCopies:
 
     def _observe(self) -> NDArray[np.float32]:
         env, positions = self._env, np.full(len(self._lasts), self._position)
-        return self._encode(observe(positions, self._lasts, env.vocabulary, env.length, env.observation))  # type: ignore[arg-type]
+        return self._encode(observe(positions, self._lasts, env.vocabulary, env.length, env.observation))

@@ -18,6 +18,7 @@ from paretune.agents.policies.network import NetworkPolicy
 from paretune.agents.seeds import torch_seed
 from paretune.agents.sequences.steps import Episodes, Steps
 from paretune.agents.settings import AgentSettings
+from paretune.agents.spaces import objective_count
 from paretune.agents.tasks.env_copies import EnvCopies, GymCopies, TokenCopies
 from paretune.envs import Split, TokenEnv
 
@@ -150,7 +151,7 @@ def copies_of(env: gym.Env[Any, Any]) -> EnvCopies:
 
 def objective_names(env: gym.Env[Any, Any]) -> tuple[str, ...]:
     """Return the names that the environment gives its objectives, else objective_0, objective_1, ..."""
-    k = int(env.unwrapped.reward_space.shape[0])  # type: ignore[attr-defined]
+    k = objective_count(env)
     named = getattr(env.unwrapped, "objectives", ())
     if isinstance(named, list | tuple) and len(named) == k and all(isinstance(name, str) for name in named):
         return tuple(named)

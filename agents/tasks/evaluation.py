@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.processes.distributed import Processes
-from paretune.agents.tasks.base import Start, Task
+from paretune.agents.tasks.base import Acted, Start, Task
 from paretune.envs import Response
 from paretune.weighting.archive import hypervolume
 
@@ -71,7 +71,7 @@ def _standard_error(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def evaluate(
-    task: Task,
+    task: Task[Start, Acted],
     starts: Sequence[Start],
     rng: np.random.Generator,
     *,

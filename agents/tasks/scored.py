@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.agents.processes.distributed import Processes
-from paretune.agents.tasks.base import Outcome, Task
+from paretune.agents.tasks.base import Acted, Start, Task
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Scored:
         return (np.arange(t) < self.lengths[:, None]).reshape(p, g, t, 1)
 
 
-def score(task: Task, outcome: Outcome, processes: Processes, group_size: int) -> Scored:
+def score(task: Task[Start, Acted], outcome: Acted, processes: Processes, group_size: int) -> Scored:
     """Return what a step's episodes earned.
 
     Args:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from paretune.envs.suggest import unknown_name
+from paretune.agents.rules import Count, check_all
 from paretune.weighting import resolve_preference
 
 Options = Mapping[str, Any]
@@ -35,11 +35,11 @@ class EnvChoice:
     options: Options = field(default_factory=dict)
     policy: str | None = None
     policy_options: Options = field(default_factory=dict)
-    steps: int | None = None
+    steps: Count | None = None
     settings: Options = field(default_factory=dict)
     preferences: Any = None
     weighting_options: Mapping[str, Options] = field(default_factory=dict)
-    test_prompts: int | None = None
+    test_prompts: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +74,11 @@ class WeightingChoice:
     name: str
     label: str
     options: Options = field(default_factory=dict)
-    preferences: Sequence[str] | None = None
+    preferences: tuple[str, ...] | None = None
     settings: Options = field(default_factory=dict)
 
 
 Choice = TypeVar("Choice", EnvChoice, AgentChoice, WeightingChoice)
-
-KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
-    **dict.fromkeys(("id", "name", "label", "policy"), (str, "text")),
-    **dict.fromkeys(("options", "policy_options", "weighting_options", "settings"), (Mapping, "a table")),
-    **dict.fromkeys(("steps", "test_prompts"), (int, "a whole number")),
-    "preferences": ((list, tuple, Mapping), "a list or a table"),
-}
-"""What the values of a table must be."""
 
 
 def choices(kind: type[Choice], argument: str, entries: Sequence[str | Options]) -> list[Choice]:
@@ -112,15 +104,11 @@ def choices(kind: type[Choice], argument: str, entries: Sequence[str | Options])
 def _choice(kind: type[Choice], argument: str, table: Options) -> Choice:
     if not isinstance(table, Mapping) or kind.key not in table:
         raise ValueError(f"{argument}: must be names, or tables with the key {kind.key!r}, got {table!r}")
-    known = [entry.name for entry in fields(kind)]
-    for key, value in table.items():
-        if key not in known:
-            raise ValueError(f"{argument}: {unknown_name('key', key, known)}")
-        wanted, words = KINDS[key]
-        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
-            raise ValueError(f"{argument}: {key} of {table[kind.key]!r} must be {words}, got {value!r}")
-    name = str(table[kind.key])
-    return kind(**{"label": name.rpartition("/")[2], **table})
+    try:
+        checked = check_all(table, kind, "key")
+    except ValueError as error:
+        raise ValueError(f"{argument}: {table[kind.key]!r}: {error}") from error
+    return kind(**{"label": checked[kind.key].rpartition("/")[2], **checked})
 
 
 def named_preferences(preferences: Any) -> dict[str, list[float] | None]:

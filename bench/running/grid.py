@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paretune.agents import agent_class
+from paretune.agents.rules import Count, check
 from paretune.agents.settings import agent_settings
 from paretune.bench.running.choices import AgentChoice, EnvChoice, WeightingChoice, choices, named_preferences
 from paretune.envs.suggest import unknown_name
@@ -125,8 +126,8 @@ class Grid:
         labels = {cell.weighting: cell.setup["weighting"] for cell in cells}
         if self.baseline not in labels:
             raise ValueError(unknown_name("baseline", self.baseline, labels))
-        if self.steps < 1 or any(cell.setup["steps"] < 1 for cell in cells):
-            raise ValueError(f"steps: must be at least 1, got {min(cell.setup['steps'] for cell in cells)}")
+        check("steps", self.steps, Count)
+        check("test_prompts", self.test_prompts, Count | None)
         checked: set[str] = set()
         for cell in cells:
             env_agent = f"{cell.env}/{cell.agent}"
@@ -228,10 +229,7 @@ def _check_names(cells: Sequence[Cell]) -> None:
 def _check_agent(setup: Mapping[str, Any]) -> tuple[str, ...]:
     """Make the agent of a cell, and return the names of its objectives."""
     agent = agent_class(setup["agent"])(**agent_arguments(setup))
-    test = setup["test_prompts"]
-    if test is not None and not (isinstance(test, int) and test >= 1):
-        raise ValueError(f"test_prompts: must be a whole number of at least 1, got {test!r}")
-    agent.task.starts("test", test)
+    agent.task.starts("test", setup["test_prompts"])
     return agent.objectives
 
 

@@ -10,6 +10,7 @@ from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from paretune.agents.rules import Count, check
 from paretune.bench.running.cell import Work, attempt, note_error
 
 POLL_SECONDS = 0.5
@@ -29,9 +30,7 @@ class LocalProcesses:
         Raises:
             ValueError: If it is below 1.
         """
-        if jobs < 1:
-            raise ValueError(f"jobs: must be at least 1, got {jobs}")
-        self.jobs = jobs
+        self.jobs = check("jobs", jobs, Count)
         # A server that has imported torch once forks each process in milliseconds; Windows has to start each anew.
         self._context: Any = get_context("spawn" if sys.platform == "win32" else "forkserver")
         if sys.platform != "win32":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from paretune.agents.rules import Count, check
 from paretune.bench.running.cell import Work, attempt, note_error
 
 POLL_SECONDS = 0.5
@@ -30,8 +31,7 @@ class RayCluster:
         Raises:
             ValueError: If Ray is not installed, there is no cluster at the address, or `jobs` is below 1.
         """
-        if jobs is not None and jobs < 1:
-            raise ValueError(f"jobs: must be at least 1, got {jobs}")
+        check("jobs", jobs, Count | None)
         try:
             import ray
         except ImportError as error:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar
 
-import tyro
-
+from paretune.agents.rules import Count, Vector, check_all
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.agents.settings import AgentSettings
-from paretune.cli.arguments.conversion import convert
 from paretune.cli.arguments.options import Options
-from paretune.cli.arguments.vectors import VECTORS
+from paretune.cli.arguments.parsing import parse
 from paretune.weighting import resolve_preference
 
 
@@ -39,7 +36,7 @@ class RunSettings:
     """Strategy that weighs the objectives, such as fixed, hypervolume or gradient; `paretune weightings` lists them."""
     weighting_options: Options = field(default_factory=dict)
     """Options of the strategy, such as floor=0.1; `paretune weightings NAME` lists them."""
-    steps: int = 60
+    steps: Count = 60
     """Training steps of a run in all; a resumed one goes on to this number. The last step is always validated, so a
     run that is extended has one validation more than a run that went there at once."""
     out: Path | None = None
@@ -58,7 +55,7 @@ class RunSettings:
 class SingleRunSettings(RunSettings):
     """What a single run has besides."""
 
-    preference: tuple[float, ...] | None = None
+    preference: Vector | None = None
     """Weights of the objectives in their order, such as 0.5 0.25 0.25; None is equal weights."""
     resume: bool = False
     """Go on with the run in the folder from its last checkpoint, with its settings."""
@@ -119,11 +116,13 @@ def read_settings(words: Sequence[str]) -> TrainSettings:
         >>> read_settings(["--agent", "rloo", "--env-options", "terms=2"]).env_options
         {'terms': 2}
     """
-    settings, values = parse_settings(words, TrainSettings, "paretune train")
+    program = "paretune train"
+    settings, values = parse_settings(words, TrainSettings, program)
     if not settings.resume:
         return settings
     stored = checked(RunFolder(settings.folder).config(), settings.folder / "config.json", TrainSettings)
-    resumed = _parse(words, TrainSettings(**{**stored, **values, "out": settings.folder, "resume": True}))
+    found = TrainSettings(**{**stored, **values, "out": settings.folder, "resume": True})
+    resumed = parse(words, TrainSettings, program, found)
     for name, value in stored.items():
         if name not in MAY_CHANGE and not _agrees(name, getattr(resumed, name), value):
             raise ValueError(
@@ -135,9 +134,9 @@ def read_settings(words: Sequence[str]) -> TrainSettings:
 
 def parse_settings(words: Sequence[str], kind: type[Kind], program: str) -> tuple[Kind, dict[str, Any]]:
     """Return the settings of a command line, and those of them that stand in the file that it names, if any."""
-    given = _parse(words, kind(), program)
+    given = parse(words, kind, program)
     values = {} if given.config is None else load_settings_file(given.config, kind)
-    return _parse(words, kind(**values), program), values
+    return parse(words, kind, program, kind(**values)), values
 
 
 def _agrees(name: str, given: Any, stored: Any) -> bool:
@@ -174,22 +173,11 @@ def checked(values: Mapping[str, Any], path: Path, kind: type[HasConfig]) -> dic
     """Return the values of a settings file in the types of the settings `kind`.
 
     Raises:
-        ValueError: If a name is unknown (the message has the nearest ones) or a value is of the wrong type.
+        ValueError: If a name is unknown (the message has the nearest ones) or a value breaks its rule.
     """
-    hints = get_type_hints(kind)
-    for name in values:
-        if name not in hints or name == "config":
-            near = difflib.get_close_matches(name, hints.keys() - {"config"})
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise ValueError(f"config: {name!r} in {str(path)!r} is not a setting{hint}")
-    converted = {}
-    for name, value in values.items():
-        try:
-            converted[name] = convert(value, hints[name])
-        except ValueError as error:
-            raise ValueError(f"config: {name} in {str(path)!r} {error}") from error
-    return converted
-
-
-def _parse(words: Sequence[str], defaults: Kind, program: str = "paretune train") -> Kind:
-    return tyro.cli(type(defaults), prog=program, args=list(words), default=defaults, registry=VECTORS)
+    try:
+        if "config" in values:
+            raise ValueError(f"config: must be left out of a settings file, got {values['config']!r}")
+        return check_all(values, kind)
+    except ValueError as error:
+        raise ValueError(f"config: {str(path)!r}: {error}") from error

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-Vector = tuple[float, ...] | None
+from paretune.agents.rules import Vector
 
 VECTORS = ConstructorRegistry()
-"""How tyro reads every setting of the type `Vector`; the text it makes up by itself is not fit to be read."""
+"""How tyro reads every vector that may be None; the text it makes up by itself is not fit to be read."""
 
 
-def parse_vector(words: Sequence[str]) -> Vector:
+def parse_vector(words: Sequence[str]) -> Vector | None:
     """Turn words into numbers; the single word None stands for None.
 
     Raises:
@@ -33,14 +33,14 @@ def parse_vector(words: Sequence[str]) -> Vector:
     return numbers
 
 
-def format_vector(vector: Vector) -> list[str]:
+def format_vector(vector: Vector | None) -> list[str]:
     """Return the words that `parse_vector` turns into `vector`."""
     return ["None"] if vector is None else list(map(str, vector))
 
 
 @VECTORS.primitive_rule
-def _rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Vector] | None:
-    if info.type != Vector:
+def _rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Vector | None] | None:
+    if info.type != Vector | None:
         return None
     return PrimitiveConstructorSpec(
         nargs="*",

@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
@@ -115,7 +116,7 @@ def check_vectors(case: Case) -> None:
     makers: Any = [partial(_itself, env) for env in copies]
     _compare(case, MOSyncVectorEnv(makers), "MOSyncVectorEnv")
     spec = case.env.spec
-    if spec is not None and spec.vector_entry_point is not None and _knows_nothing(case):
+    if spec is not None and spec.vector_entry_point is not None and _knows_nothing(case, spec):
         _compare(case, gym.make_vec(spec, num_envs=VECTOR_SIZE, vectorization_mode="vector_entry_point"), "make_vec")
 
 
@@ -123,11 +124,11 @@ def _itself(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return env
 
 
-def _knows_nothing(case: Case) -> bool:
+def _knows_nothing(case: Case, spec: EnvSpec) -> bool:
     """Return whether objectives have learned nothing that newly made environments do not know."""
     if not isinstance(case.env, ResponseEnv):
         return True
-    new: Any = gym.make(case.env.spec, disable_env_checker=True).unwrapped  # type: ignore[arg-type]
+    new: Any = gym.make(spec, disable_env_checker=True).unwrapped
     return new.state_dict() == case.learned
 
 

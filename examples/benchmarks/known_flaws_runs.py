@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from watching import put_in_place
 
 from paretune.agents import GRPO
 from paretune.agents.agent import Agent
@@ -97,8 +98,8 @@ class Watch:
             agent.weighting.on_rewards,
         )
         agent.updater.optimizer.register_step_pre_hook(self._before_update)
-        agent.updater.update = self._watched_update  # type: ignore[method-assign]
-        agent.weighting.on_rewards = self._watched_rewards  # type: ignore[method-assign]
+        put_in_place(agent.updater, "update", self._watched_update)
+        put_in_place(agent.weighting, "on_rewards", self._watched_rewards)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that was kept, by name."""

@@ -24,6 +24,7 @@ from unittest.mock import patch
 import torch
 import tyro
 from step_settings import NEVER, StepSettings
+from watching import put_in_place
 
 from paretune.agents import GRPO, Agent, load_policy
 from paretune.agents.files import write_json, write_text
@@ -55,11 +56,11 @@ class Parts:
 
 def measured(agent: Agent, parts: Parts) -> None:
     """Have an agent's parts tell their time."""
-    agent.task.act = parts.timed("sampling", agent.task.act)  # type: ignore[method-assign]
-    agent.task.returns = parts.timed("scoring", agent.task.returns)  # type: ignore[method-assign]
-    agent.policy.log_probs = parts.timed("forward", agent.policy.log_probs)  # type: ignore[method-assign]
-    agent.updater.optimizer.step = parts.timed("optimizer", agent.updater.optimizer.step)  # type: ignore[method-assign]
-    agent.recorder.record = parts.timed("logging", agent.recorder.record)  # type: ignore[method-assign]
+    put_in_place(agent.task, "act", parts.timed("sampling", agent.task.act))
+    put_in_place(agent.task, "returns", parts.timed("scoring", agent.task.returns))
+    put_in_place(agent.policy, "log_probs", parts.timed("forward", agent.policy.log_probs))
+    put_in_place(agent.updater.optimizer, "step", parts.timed("optimizer", agent.updater.optimizer.step))
+    put_in_place(agent.recorder, "record", parts.timed("logging", agent.recorder.record))
 
 
 @contextmanager

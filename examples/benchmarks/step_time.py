@@ -33,6 +33,7 @@ import torch
 import tyro
 from step_settings import NEVER, StepSettings
 from step_time_trl import train_trl
+from watching import put_in_place
 
 from paretune.agents import GRPO, Rollout, TransformersSampler, load_policy
 from paretune.agents.files import write_json, write_text
@@ -96,7 +97,7 @@ def ours(settings: Settings, prompts: list[Prompt], given: Rollout | None) -> Ca
         "paretune/Arithmetic-v0", policy, "fixed", lr=1e-5, loss_mean="token", max_new_tokens=settings.tokens, **shape
     )
     agent.algorithm = replace(agent.algorithm, advantage=partial(grpo, epsilon=TRL_EPSILON), epsilon=TRL_EPSILON)
-    agent.task.draw = lambda n, rng: prompts  # type: ignore[method-assign]
+    put_in_place(agent.task, "draw", lambda n, rng: prompts)
     if given is not None:
         agent.task.sampler = Given(given)
     return lambda: agent._train_step(1e-5)

@@ -39,6 +39,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import morl_baselines_agents as others  # noqa: E402
 from cells import train_cells  # noqa: E402
 from toy_fronts_report import draw, table  # noqa: E402
+from watching import put_in_place  # noqa: E402
 
 ENVIRONMENTS = ("Convex", "Concave", "Disconnected", "Three", "Deceptive")
 OURS = {
@@ -102,7 +103,7 @@ class Recorder:
         self.returns: list[np.ndarray] = []
         self._sum: np.ndarray | None = None
         self._length, self._rewards = env.length, env.step_rewards
-        env.step_rewards = self._step_rewards  # type: ignore[method-assign]
+        put_in_place(env, "step_rewards", self._step_rewards)
 
     def _step_rewards(self, position: Any, last: Any, new: Any) -> np.ndarray:
         rewards = self._rewards(position, last, new)

@@ -72,7 +72,8 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
 
         def calculate_and_weigh(*args: Any, **kwargs: Any) -> Tensor:
             rewards_BK = calculate(*args, **kwargs)
-            if trainer.model.training:  # type: ignore[union-attr]
+            assert trainer.model is not None
+            if trainer.model.training:
                 self.on_rewards(rewards_BK)
                 self._refuse_gradients(trainer)
                 if abs(SplitWeights.of(self.weighting).behind - 1) > 1e-9:
@@ -81,7 +82,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                 self.log()
             return rewards_BK
 
-        trainer._calculate_rewards = calculate_and_weigh  # type: ignore[method-assign]
+        self._trainer._calculate_rewards = calculate_and_weigh
         return self
 
     def bind(self, trainer: TRLTrainer) -> None:
@@ -143,7 +144,8 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                 "DynamicWeightingCallback: must be attached, because transformers shows callbacks no trainer; write "
                 "callback.attach(trainer) behind trainer = ..."
             )
-        kept = state.stateful_callbacks.setdefault(type(self).__name__, self.state())  # type: ignore[union-attr]
+        assert isinstance(state.stateful_callbacks, dict)
+        kept = state.stateful_callbacks.setdefault(type(self).__name__, self.state())
         if kept["attributes"]:
             self.driver.load_state_dict(kept["attributes"])
         self.set_weights(self.weighting.direction)

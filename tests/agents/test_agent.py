@@ -226,13 +226,13 @@ def test_a_reference_is_kept_for_the_kl_term(tmp_path):
     ("options", "message"),
     [
         ({"group_size": 1}, "group_size: must be at least 2 for grpo"),
-        ({"lr": 0.0}, "lr: must be a finite number above 0, got 0.0"),
+        ({"lr": 0.0}, "lr: must be None or a finite number above 0, got 0.0"),
         ({"temperature": -1.0}, "temperature: must be"),
-        ({"top_p": 0.0}, "top_p: must be above 0 and at most 1"),
+        ({"top_p": 0.0}, "top_p: must be a number above 0 and at most 1"),
         ({"prompts_per_step": 0}, "prompts_per_step: must be a whole number of at least 1"),
         ({"temperature": None}, "temperature: must be a finite number above 0, got None"),
-        ({"lr": "1e-3"}, "lr: must be a finite number above 0, got '1e-3'"),
-        ({"stop": ["a", ""]}, "stop: must be strings that are not empty"),
+        ({"lr": "1e-3"}, "lr: must be None or a finite number above 0, got '1e-3'"),
+        ({"stop": ["a", ""]}, r"stop: must be a list \(each text that is not empty\), got \['a', ''\]"),
         ({"minibatches": 99}, r"minibatches: must be at most prompts_per_step \* group_size = 16, got 99"),
         ({"schedule": "cosin"}, "unknown schedule 'cosin': did you mean 'cosine'"),
         ({"grup_size": 4}, "unknown setting 'grup_size': did you mean 'group_size'"),
@@ -264,7 +264,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path):
         GRPO(LettersEnv(), random_policy(context=8), **QUICK)
     with pytest.raises(ValueError, match="weighting is an object"):
         agent(weighting=FixedWeighting(2), preference=[1, 1])
-    with pytest.raises(ValueError, match="steps: must be at least 1"):
+    with pytest.raises(ValueError, match="steps: must be a whole number of at least 1, got 0"):
         agent().train(0)
     agent(out=tmp_path / "run").train(1)
     with pytest.raises(ValueError, match=r"already holds another run; go on with that one \(--resume;"):

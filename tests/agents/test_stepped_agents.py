@@ -223,7 +223,7 @@ class Locked(Recall):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"env": "water-reservoir-v0"}, "actions must be text or of a Discrete space, got Box"),
+        ({"env": "water-reservoir-v0"}, "env: must have text or a Discrete space for actions, got Box"),
         ({"env": "deep-sea-treasure-v0", "policy": "tiny-math"}, "unknown policy of a stepped environment 'tiny-math'"),
         ({"env": "deep-sea-treasure-v0", "policy": random_policy()}, "must be a NetworkPolicy .* LanguageModelPolicy"),
         ({"env": LettersEnv(), "policy": NetworkPolicy(NetworkConfig(kind="mlp", features=2, actions=2))},
@@ -233,7 +233,7 @@ class Locked(Recall):
         ({"env": "deep-sea-treasure-v0", "policy_options": {"hiden": [3]}}, "did you mean 'hidden'"),
         ({"env": "deep-sea-treasure-v0", "policy_options": {"hidden": [0]}}, r"hidden: must be a list of widths"),
         ({"env": "deep-sea-treasure-v0", "reference": [0]}, "reference: must have 2 numbers"),
-        ({"env": "deep-sea-treasure-v0", "gamma": 1.5}, "gamma: must be from 0 to 1, got 1.5"),
+        ({"env": "deep-sea-treasure-v0", "gamma": 1.5}, "gamma: must be a number from 0 to 1, got 1.5"),
         ({"env": LettersEnv(), "policy": random_policy(), "gamma": 0.9}, "gamma: must be 1"),
         ({"env": "CartPole-v1"}, "must have a vector reward"),
         ({"env": Locked()}, r"env: must be one that copy\.deepcopy can copy"),

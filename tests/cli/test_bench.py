@@ -117,9 +117,9 @@ def test_cells_that_fail_are_named_and_give_exit_code_1(tmp_path, capsys):
     [
         (["--weightings", "fixd"], "unknown weighting 'fixd'"),
         (["--baseline", "saw"], "unknown baseline 'saw'"),
-        (["--seeds", "0"], "seeds: must be at least 1, got 0"),
-        (["--jobs", "0"], "jobs: must be at least 1, got 0"),
-        (["--threads", "0"], "threads: must be at least 1, got 0"),
+        (["--seeds", "0"], "seeds: must be a whole number of at least 1, got 0"),
+        (["--jobs", "0"], "jobs: must be None or a whole number of at least 1, got 0"),
+        (["--threads", "0"], "threads: must be a whole number of at least 1, got 0"),
         (["--preferences", "1,2,3"], "preference: must have 2 weights"),
         (["--config", "missing.toml"], "missing.toml"),
     ],

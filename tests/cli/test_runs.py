@@ -184,7 +184,7 @@ def test_plot_draws_again(finished: Path, capsys: Capture) -> None:
         (["--preference", "-1", "1", "1"], "preference"),
         (["--preference", "0", "0", "0"], "preference"),
         (["--group-size", "1"], "group_size: must be at least 2 for grpo"),
-        (["--steps", "-5"], "steps: must be at least 1, got -5"),
+        (["--steps", "-5"], "steps: must be a whole number of at least 1, got -5"),
         (["--temperature", "0"], "temperature: must be a finite number above 0, got 0.0"),
         (["--env", "paretune/Math-v0", "--env-options", "dataset=nowhere.jsonl"], "nowhere.jsonl"),
     ],
@@ -209,4 +209,4 @@ def test_a_folder_without_a_run_is_bad_use(tmp_path: Path, command: str, capsys:
 
 def test_evaluate_wants_at_least_one_prompt(finished: Path, capsys: Capture) -> None:
     assert main(["evaluate", str(finished), "--prompts", "0"]) == 2
-    assert "prompts: must be at least 1, got 0" in capsys.readouterr().err
+    assert "prompts: must be None or a whole number of at least 1, got 0" in capsys.readouterr().err

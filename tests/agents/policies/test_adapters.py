@@ -186,7 +186,7 @@ def test_adapters_of_another_kind_have_a_copy_for_reference():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lora_rank": 0}, "lora_rank: must be a whole number of at least 1, got 0"),
+        ({"lora_rank": 0}, "lora_rank: must be None or a whole number of at least 1, got 0"),
         ({"lora_alpha": 4}, "lora_alpha, lora_targets: must come with lora_rank"),
         ({"lora_rank": 2, "lora_targets": ["nothing"]}, r"lora_targets: must be names of linear layers.*'nothing'"),
     ],

@@ -173,15 +173,15 @@ def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "steps: must be at least 1, got 0"),
-        ({"refine": -1}, "refine: must be at least 0, got -1"),
+        ({"steps": 0}, "steps: must be a whole number of at least 1, got 0"),
+        ({"refine": -1}, "refine: must be a whole number of at least 0, got -1"),
         ({"preferences": 0}, "preferences: must be at least 1"),
         *(
             ({"preferences": wrong}, "preferences: must be a number of preferences, or a list of them with 2 weights")
             for wrong in ([], [0.5], [[0.5, 0.3, 0.2]], [[0, 0]], [[-1, 2]], [[1, 2], [1]], [["a", 1]], 2.5, True, None)
         ),
         ({"preference": [1, 1]}, "preference: a sweep takes preferences"),
-        ({"lr": -1.0}, "lr: must be a finite number above 0"),
+        ({"lr": -1.0}, "lr: must be None or a finite number above 0"),
         ({"weighting": "fixd"}, "unknown weighting 'fixd'"),
     ],
 )

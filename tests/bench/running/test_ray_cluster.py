@@ -68,5 +68,5 @@ def test_no_cluster_at_an_address_is_told():
         RayCluster("127.0.0.1:1")
     with pytest.raises(ValueError, match="ray: there is no Ray cluster at 'auto'"):
         RayCluster("auto")
-    with pytest.raises(ValueError, match="jobs: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="jobs: must be None or a whole number of at least 1, got 0"):
         RayCluster("auto", jobs=0)

@@ -189,7 +189,7 @@ def test_nothing_is_written_before_the_grid_is_checked(tmp_path):
 
 
 def test_jobs_must_be_positive():
-    with pytest.raises(ValueError, match="jobs: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="jobs: must be a whole number of at least 1, got 0"):
         LocalProcesses(0)
 
 

@@ -57,12 +57,12 @@ def test_every_setting_but_config_can_stand_in_a_file_and_makes_equal_settings(t
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.toml", "learning_rate = 1", "'learning_rate' in .* is not a setting"),
-        ("a.toml", "group_sise = 1", "did you mean 'group_size'"),
-        ("a.toml", 'config = "b.toml"', "'config' in .* is not a setting"),
-        ("a.toml", 'steps = "many"', "steps in .* must be a whole number, got 'many'"),
-        ("a.toml", 'order = "weigh_frist"', "order in .* must be one of 'weigh_first', 'normalise_first'"),
-        ("a.toml", "env_options = 3", "env_options in .* must be a table, got 3"),
+        ("a.toml", "learning_rate = 1", "unknown setting 'learning_rate'"),
+        ("a.toml", "group_sise = 1", "unknown setting 'group_sise': did you mean 'group_size'"),
+        ("a.toml", 'config = "b.toml"', "config: must be left out of a settings file, got 'b.toml'"),
+        ("a.toml", 'steps = "many"', "steps: must be a whole number of at least 1, got 'many'"),
+        ("a.toml", 'order = "weigh_frist"', "unknown order 'weigh_frist': did you mean 'weigh_first'"),
+        ("a.toml", "env_options = 3", "env_options: must be a table, got 3"),
         ("a.toml", "steps = ", "cannot be read as TOML"),
         ("a.json", "{", "cannot be read as JSON"),
         ("a.json", "[]", "must hold settings by name, got list"),

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 import pytest
 import tyro
 
-from paretune.cli.arguments.vectors import VECTORS, Vector, format_vector, parse_vector
+from paretune.agents.rules import Vector
+from paretune.cli.arguments.vectors import VECTORS, format_vector, parse_vector
 
 Capture = pytest.CaptureFixture[str]
 
 
 @dataclass(kw_only=True)
 class Settings:
-    reference: tuple[float, ...] | None = None
+    reference: Vector | None = None
     seed: int = 0
 
 
-def read(*words: str) -> Vector:
+def read(*words: str) -> Vector | None:
     return tyro.cli(Settings, args=list(words), registry=VECTORS).reference
 
 
@@ -42,5 +43,5 @@ def test_other_words_are_refused_in_plain_words(words: list[str], capsys: Captur
 
 
 @pytest.mark.parametrize("vector", [None, (0.5,), (-100.0, 1e-300, 124.0)])
-def test_formatting_is_the_inverse_of_parsing(vector: Vector) -> None:
+def test_formatting_is_the_inverse_of_parsing(vector: Vector | None) -> None:
     assert parse_vector(format_vector(vector)) == vector
