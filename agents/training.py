@@ -23,7 +23,7 @@ from paretune.agents.settings import AgentSettings
 from paretune.agents.state import TrainingState
 from paretune.agents.tasks.base import Outcome
 from paretune.agents.tasks.evaluation import Evaluation, evaluate
-from paretune.agents.tasks.scored import Scored, score
+from paretune.agents.tasks.step_rewards import StepRewards, step_rewards
 from paretune.agents.updates.algorithm import Algorithm
 from paretune.agents.updates.analysed import Analysed
 from paretune.agents.updates.learning_rate import learning_rates
@@ -91,25 +91,25 @@ class Training(TrainingState):
         with clock("sample"):
             outcome = self._respond()
         with clock("score"):
-            scored = score(self.task, outcome, self.processes, settings.group_size)
-        judged_PGTK = per_objective(scored.credit, self.algorithm, settings.order)
-        gram_KK, analysed = self._move_weights(outcome, scored, judged_PGTK, lr, clock)
+            earned = step_rewards(self.task, outcome, self.processes, settings.group_size)
+        judged_PGTK = per_objective(earned.credit, self.algorithm, settings.order)
+        gram_KK, analysed = self._move_weights(outcome, earned, judged_PGTK, lr, clock)
         weighting = self.weighting
         weights = SplitWeights.of(weighting)
-        advantages_PGT, scale = combined(scored.credit, weights, self.algorithm, settings.order)
+        advantages_PGT, scale = combined(earned.credit, weights, self.algorithm, settings.order)
         with clock("update"):
-            own_BT = (scale * advantages_PGT).reshape(len(scored.lengths), -1)[self._own]
+            own_BT = (scale * advantages_PGT).reshape(len(earned.lengths), -1)[self._own]
             rng = self._rng("minibatches")
             update = self.updater.update(outcome.decisions, own_BT, scale, lr, rng, analysed)
 
         self.step += 1
-        self.recorder.observed(self.step, scored.rewards, gram_KK, single=isinstance(self.env, ResponseEnv))
+        self.recorder.observed(self.step, earned.rewards, gram_KK, single=isinstance(self.env, ResponseEnv))
         return {
             "step": self.step,
-            "rewards": reward_statistics(scored.rewards, self.objectives),
+            "rewards": reward_statistics(earned.rewards, self.objectives),
             **weighting_metrics(weighting, self.objectives),
-            **batch_metrics(scored.rewards, judged_PGTK * scored.judged, weights.direction),
-            self.task.unit: int(scored.lengths.sum()),
+            **batch_metrics(earned.rewards, judged_PGTK * earned.judged, weights.direction),
+            self.task.unit: int(earned.lengths.sum()),
             "lr": lr,
             **update,
             "counts": self.processes.summed(increase(counts, self.task.counts())),
@@ -125,14 +125,14 @@ class Training(TrainingState):
         return self.task.act(starts[own], skip_share(self._rng("responses"), own.start, self.settings.sample_batch))
 
     def _move_weights(
-        self, outcome: Outcome, scored: Scored, judged_PGTK: Array, lr: float, clock: Clock
+        self, outcome: Outcome, earned: StepRewards, judged_PGTK: Array, lr: float, clock: Clock
     ) -> tuple[Array | None, Analysed | None]:
         """Show the weighting the rewards and, where it needs them, the gradients.
 
         Returns:
             The Gram matrix (K, K), if there is one, and what the comparison left over for the update.
         """
-        self.weighting.on_rewards(scored.rewards)
+        self.weighting.on_rewards(earned.rewards)
         needed = self.weighting.needs_gram
         if not (needed or self.settings.record_gram):
             return None, None

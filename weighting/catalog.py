@@ -12,11 +12,11 @@ from typeguard import TypeCheckError, check_type
 from paretune.weighting.base import Weighting
 from paretune.weighting.inputs import Preference
 from paretune.weighting.modifiers import ModifiedWeighting, modifier_names
-from paretune.weighting.strategies.aggregators import AGGREGATORS
 from paretune.weighting.strategies.ctwa import CTWAWeighting
 from paretune.weighting.strategies.dirichlet import RandomWeighting
 from paretune.weighting.strategies.fixed import FixedWeighting
 from paretune.weighting.strategies.gradient import GradientWeighting
+from paretune.weighting.strategies.gramian_rules import AGGREGATORS
 from paretune.weighting.strategies.hypervolume import HypervolumeWeighting
 from paretune.weighting.strategies.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.strategies.lagrangian import LagrangianWeighting

@@ -22,7 +22,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTra
 
 from paretune.agents.policies import adapters
 from paretune.agents.policies.base import Policy
-from paretune.agents.policies.published import end_tokens, no_progress_bars, savable_generation
+from paretune.agents.policies.pretrained import end_tokens, no_progress_bars, savable_generation
 from paretune.agents.policies.shards import Shards
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.sequences.decisions import Decisions

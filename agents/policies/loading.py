@@ -14,7 +14,7 @@ from paretune.agents.policies import adapters
 from paretune.agents.policies.base import Policy
 from paretune.agents.policies.language_model import LanguageModelPolicy
 from paretune.agents.policies.network import CONFIG, NetworkPolicy
-from paretune.agents.policies.published import no_progress_bars
+from paretune.agents.policies.pretrained import no_progress_bars
 from paretune.agents.settings import Precision
 from paretune.envs.suggest import unknown_name
 

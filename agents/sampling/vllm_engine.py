@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 from paretune.agents.policies import adapters
 from paretune.agents.policies.language_model import LanguageModelPolicy
 from paretune.agents.policies.loading import precision_name
-from paretune.agents.policies.plain_weights import plain_weights
+from paretune.agents.policies.merged_weights import merged_weights
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.sampling.vllm_sampler import Drawn, Manner, Request
 
@@ -191,7 +191,7 @@ def _plain_class(model: Any) -> type:
 def _put_weights(llm: Any, policy: LanguageModelPolicy) -> None:
     whole = policy.whole()
     assert whole is not None
-    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": plain_weights(whole)})
+    llm.collective_rpc("reload_weights", kwargs={"weights_iterator": merged_weights(whole)})
 
 
 def _sampling_params(request: Request, manner: Manner) -> Any:

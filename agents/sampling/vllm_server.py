@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from paretune.agents.policies.language_model import LanguageModelPolicy
-from paretune.agents.policies.plain_weights import plain_weights
+from paretune.agents.policies.merged_weights import merged_weights
 from paretune.agents.processes.distributed import Processes
 from paretune.agents.sampling.vllm_sampler import Drawn, Manner, Request
 
@@ -102,7 +102,7 @@ class VllmServer:
     def _send_weights(self, policy: LanguageModelPolicy) -> None:
         held: dict[str, Tensor] = {}
         places: set[int] = set()
-        for name, value in plain_weights(policy):
+        for name, value in merged_weights(policy):
             value = value.detach().cpu().contiguous()
             held[name] = value.clone() if value.data_ptr() in places else value  # tied weights share their memory
             places.add(value.data_ptr())

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from paretune.agents import RLOO, Agent, RunFolder, replay
 from paretune.envs import StyleEnv
 from paretune.weighting import WEIGHTINGS
-from paretune.weighting.strategies.aggregators import AGGREGATORS
+from paretune.weighting.strategies.gramian_rules import AGGREGATORS
 
 SETTINGS: dict[str, Any] = {"prompts_per_step": 2, "group_size": 4, "eval_every": 1, "eval_prompts": 2, "lr": 1e-2}
 SETTINGS |= {"pictures": False}

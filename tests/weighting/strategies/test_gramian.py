@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretune.weighting import make_weighting
-from paretune.weighting.strategies.aggregators import AGGREGATORS
+from paretune.weighting.strategies.gramian_rules import AGGREGATORS
 
 NAMES = [strategy.name for strategy in AGGREGATORS]
 every_rule = pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,7 @@ from paretune.agents.policies.language_model import LanguageModelPolicy
 
 
 @torch.no_grad()
-def plain_weights(policy: LanguageModelPolicy) -> Iterator[tuple[str, Tensor]]:
+def merged_weights(policy: LanguageModelPolicy) -> Iterator[tuple[str, Tensor]]:
     """Yield the name and the values of each weight, as the base model's own checkpoint would hold them.
 
     A tied weight comes under each of its names. LoRA is merged one layer at a time: W + scale * B @ A (arXiv

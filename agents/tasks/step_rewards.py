@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scored:
+class StepRewards:
     """Rewards in groups.
 
     Attributes:
@@ -38,7 +38,7 @@ class Scored:
         return (np.arange(t) < self.lengths[:, None]).reshape(p, g, t, 1)
 
 
-def score(task: Task[Start, Acted], outcome: Acted, processes: Processes, group_size: int) -> Scored:
+def step_rewards(task: Task[Start, Acted], outcome: Acted, processes: Processes, group_size: int) -> StepRewards:
     """Return what a step's episodes earned.
 
     Args:
@@ -51,4 +51,4 @@ def score(task: Task[Start, Acted], outcome: Acted, processes: Processes, group_
     rewards_BK = processes.concatenated(own_BK)
     credit_BTK = processes.concatenated(task.credit(outcome, own_BK))
     rewards_PGK, credit_PGTK = (x.reshape(-1, group_size, *x.shape[1:]) for x in (rewards_BK, credit_BTK))
-    return Scored(rewards_PGK, credit_PGTK, processes.concatenated(outcome.decisions.lengths))
+    return StepRewards(rewards_PGK, credit_PGTK, processes.concatenated(outcome.decisions.lengths))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from paretune.weighting import WEIGHTINGS, FixedWeighting, GramianWeighting, Weighting, make_weighting
-from paretune.weighting.strategies.aggregators import AGGREGATORS
+from paretune.weighting.strategies.gramian_rules import AGGREGATORS
 
 seeds = st.integers(0, 2**32 - 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from paretune.agents import LanguageModelPolicy, load_policy
-from paretune.agents.policies.plain_weights import plain_weights
+from paretune.agents.policies.merged_weights import merged_weights
 from tests.agents.letters import letter_tokenizer, random_policy
 
 
@@ -20,7 +20,7 @@ def adapted(**options) -> LanguageModelPolicy:
 
 def test_without_adapters_they_are_the_models_own_under_all_names():
     policy = load_policy("tiny-math", device="cpu")
-    weights = dict(plain_weights(policy))
+    weights = dict(merged_weights(policy))
     assert weights.keys() == policy.model.state_dict().keys()
     assert torch.equal(weights["lm_head.weight"], weights["model.embed_tokens.weight"])  # tied
 
@@ -30,7 +30,7 @@ def test_a_plain_model_with_them_computes_what_the_adapted_one_does(options):
     policy = adapted(**options)
     before = {name: value.clone() for name, value in policy.model.state_dict().items()}
     plain = random_policy(seed=1)
-    plain.model.load_state_dict(dict(plain_weights(policy)))
+    plain.model.load_state_dict(dict(merged_weights(policy)))
     tokens = torch.arange(3, 9)[None]
     torch.testing.assert_close(plain.model(tokens).logits, policy.model(tokens).logits, atol=1e-5, rtol=1e-5)
     after = policy.model.state_dict()
@@ -41,6 +41,6 @@ def test_a_merged_weight_is_by_hand():
     policy = adapted(lora_alpha=6)
     layer = policy.model.base_model.model.model.layers[0].self_attn.q_proj
     by_hand = layer.base_layer.weight + 6 / 2 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
-    weights = dict(plain_weights(policy))
+    weights = dict(merged_weights(policy))
     torch.testing.assert_close(weights["model.layers.0.self_attn.q_proj.weight"], by_hand)
     assert weights.keys() == random_policy().model.state_dict().keys()
