@@ -28,8 +28,7 @@ from paretune.agents.tasks.catalog import env_config, make_task, resolve_env
 from paretune.agents.tasks.episode_task import objective_names
 from paretune.agents.tasks.text_task import prompts_of
 from paretune.agents.training import Training
-from paretune.agents.updates.catalog import make_updater
-from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.catalog import make_comparison, make_passes, make_updater
 from paretune.envs import ResponseEnv
 from paretune.weighting import ParetoArchive, Weighting
 from paretune.weighting.catalog import check_reference, resolve_weighting, weighting_config
@@ -119,10 +118,9 @@ class Agent(Training):
             self.policy.check_savable()
         reference = reference_of(self.policy, initial, self.settings, self.processes)
         self.task = make_task(self.env, self.policy, self.settings, self.processes)
-        self.updater = make_updater(
-            self.algorithm, self.policy, reference, self.settings, self.task.longest, self.processes
-        )
-        self.gradients = GradientComparison(self.updater)
+        passes = make_passes(self.algorithm, self.policy, self.settings, self.task.longest, self.processes)
+        self.updater = make_updater(passes, self.algorithm, reference)
+        self.gradients = make_comparison(passes)
 
     @property
     def config(self) -> dict[str, Any]:

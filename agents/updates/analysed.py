@@ -6,19 +6,18 @@ Shapes: B sequences of decisions (responses or episodes), T decisions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from paretune.agents.sequences.decisions import Decisions
 from paretune.agents.sequences.shared_prompts import GroupedTokens
+from paretune.agents.settings import AgentSettings
+from paretune.agents.updates.passes import Passes, Rows
+from paretune.weighting import GradientAnalyzer
 from paretune.weighting.gradients.kept_pass import KeptPass
-
-Rows = NDArray[np.int64]
 
 MOST_PASSES = 4
 """Into how many passes a single one may be split to save memory."""
@@ -74,6 +73,31 @@ class Analysed:
         excess = gradients * read / self.kept.size - saved  # the kept factors tell what a token takes
         share = max(1 - max(excess, 0) / rest.padding[1], 1 / MOST_PASSES)
         return max_tokens if share == 1 else math.ceil(share * rest.batch_tokens)
+
+
+def linear(settings: AgentSettings) -> bool:
+    """Whether the gradient of an update's loss is linear in the advantages, whatever the policy is.
+
+    One update of the policy that sampled has probability ratios of 1, where a clip range makes no difference.
+    """
+    return settings.epochs * settings.minibatches == 1 and settings.kl == 0 and settings.entropy == 0
+
+
+def may_keep(passes: Passes, analyzer: GradientAnalyzer, parts: Sequence[Decisions]) -> bool:
+    """Whether factors that an analyzer keeps of these parts suffice for the update, and are wanted.
+
+    They take about twice the memory of their passes' activations: the passes may fill half of one batch.
+    """
+    settings = passes.settings
+    return (
+        settings.gradient_reuse
+        and linear(settings)
+        and not passes.in_step
+        and analyzer.mode != "backward"
+        and set(analyzer.parameters.values()) == set(passes.trained)
+        and 2 * sum(part.padding[1] for part in parts) <= settings.tokens_per_batch
+        and not any(passes.policy.recomputes(part) for part in parts)
+    )
 
 
 def _coefficients(part: Decisions, advantages: Tensor) -> Tensor | None:

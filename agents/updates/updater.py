@@ -6,8 +6,7 @@ Shapes: B sequences of decisions (responses or episodes), T decisions, K objecti
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -17,60 +16,32 @@ from torch.nn.utils import clip_grad_norm_
 
 from paretune.agents.policies.base import Policy
 from paretune.agents.policies.shards import whole
-from paretune.agents.processes.distributed import Processes
 from paretune.agents.processes.zero import ZeroOptimizer
 from paretune.agents.sequences.decisions import Decisions
-from paretune.agents.settings import AgentSettings, LossMean
-from paretune.agents.updates.analysed import Analysed, Rows
-from paretune.agents.updates.losses import importance_weights, loss_terms, token_weights
+from paretune.agents.updates.analysed import Analysed, linear
+from paretune.agents.updates.losses import loss_terms
+from paretune.agents.updates.passes import Passes, Rows
 from paretune.agents.updates.statistics import Sums, UpdateStatistics
 
 
-@dataclass
 class Updater:
     """AdamW on the policy-gradient loss, in mini-batches and micro-batches.
 
     Attributes:
-        policy: The policy that is trained.
-        settings: The agent's settings.
+        passes: The forward passes over a step's sequences; policy, settings and processes are theirs.
         clip: Clip range in effect; 0 is none.
-        loss_mean: Mean over decisions in effect.
-        longest: Most decisions of a sequence.
         reference: Policy that the KL term compares with, if any.
-        processes: Those that train together, each on its share of the sequences.
-        zero_stage: DeepSpeed's ZeRO stage that the optimizer is in shards by; 0 is none.
-        optimizer: The optimizer of the policy's trained parameters.
+        trained: The policy's parameters that are trained.
+        optimizer: Their optimizer.
     """
 
-    policy: Policy
-    settings: AgentSettings
-    clip: float
-    loss_mean: LossMean
-    longest: int
-    reference: Policy | None = None
-    processes: Processes = field(default_factory=Processes)
-    zero_stage: int = 0
-    optimizer: torch.optim.Optimizer | ZeroOptimizer = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, passes: Passes, clip: float, reference: Policy | None = None) -> None:
         """Make the optimizer."""
-        self.trained = [parameter for parameter in self.policy.model.parameters() if parameter.requires_grad]
+        self.passes, self.clip, self.reference = passes, clip, reference
+        self.policy, self.settings, self.processes = passes.policy, passes.settings, passes.processes
+        self.trained, stage = passes.trained, passes.zero_stage
         optimizer = torch.optim.AdamW(self.trained, weight_decay=self.settings.weight_decay)
-        self.optimizer = ZeroOptimizer(optimizer, self.zero_stage) if self.zero_stage else optimizer
-
-    @property
-    def in_step(self) -> bool:
-        """Whether all processes must make equal numbers of passes, which sum the gradients."""
-        return self.policy.sharded or isinstance(self.optimizer, ZeroOptimizer)
-
-    @property
-    def linear(self) -> bool:
-        """Whether the gradient of the update's loss is linear in the advantages, whatever the policy is.
-
-        One update of the policy that sampled has probability ratios of 1, where a clip range makes no difference.
-        """
-        s = self.settings
-        return s.epochs * s.minibatches == 1 and s.kl == 0 and s.entropy == 0
+        self.optimizer: torch.optim.Optimizer | ZeroOptimizer = ZeroOptimizer(optimizer, stage) if stage else optimizer
 
     def update(
         self,
@@ -101,7 +72,7 @@ class Updater:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        if self.zero_stage < 2:  # which sums gradients in the order in which passes make them
+        if self.passes.zero_stage < 2:  # which sums gradients in the order in which passes make them
             decisions = self.policy.arranged(decisions, self.settings.tokens_per_batch)
         advantages_BT = torch.as_tensor(advantages, dtype=torch.float32, device=self.policy.device)
         lengths = self.processes.concatenated(decisions.lengths)
@@ -132,12 +103,12 @@ class Updater:
         coefficients = None if analysed is None else analysed.coefficients(advantages_BT)
         if analysed is not None and coefficients is not None:
             rest = np.setdiff1d(rows, analysed.rows)
-            if len(places := self.places(rest, len(lengths))):
+            if len(places := self.passes.places(rest, len(lengths))):
                 budget = analysed.budget_for(decisions.select(places), self.trained, budget)
             self._backward_again(analysed, coefficients, advantages_BT, rows, lengths, sums)
         if analysed is not None:
             analysed.kept.forget()
-        for part_rows, part, weights_BT in self.micro_batches(decisions, rest, lengths, rows, budget):
+        for part_rows, part, weights_BT in self.passes.micro_batches(decisions, rest, lengths, rows, budget):
             old = None if old_BT is None else old_BT[part_rows]
             self._backward_part(part, advantages_BT[part_rows], weights_BT, old, sums)
         return sums
@@ -151,7 +122,7 @@ class Updater:
         depth = log_probs.shape[1]
         old = log_probs.detach() if old_BT is None else old_BT[:, :depth]
         terms = loss_terms(log_probs, old, advantages[:, :depth], self.clip, reference)
-        loss = (terms.policy * weights_BT * self.importance(old, part)).sum()
+        loss = (terms.policy * weights_BT * self.passes.importance(old, part)).sum()
         sums.policy += loss.item()
         if terms.kl is not None:
             part_kl = (terms.kl * weights_BT).sum()
@@ -179,11 +150,11 @@ class Updater:
 
         At a ratio of 1 it is that of -sum of advantage * weight * log-probability.
         """
-        assert self.linear
+        assert linear(self.settings)
         for part_rows, part, log_probs in analysed.passes:
             advantages = advantages_BT[part_rows, : log_probs.shape[1]]
-            weights_BT = self._weights(part, rows, lengths)
-            sums.policy -= (advantages * weights_BT * self.importance(log_probs, part)).sum().item()
+            weights_BT = self.passes.weights(part, rows, lengths)
+            sums.policy -= (advantages * weights_BT * self.passes.importance(log_probs, part)).sum().item()
             sums.add_pass(log_probs, part)
         if len(coefficients):
             analysed.kept.backward(-coefficients / analysed.factor)
@@ -223,64 +194,15 @@ class Updater:
         self.optimizer.step()
         return float(whole(grad_norm))
 
-    def importance(self, log_probs: Tensor, part: Decisions) -> Tensor | float:
-        """Return what corrects the loss for the sampler's own probabilities (B, T); 1 without a correction."""
-        cap = self.settings.importance_cap
-        return 1.0 if cap is None else importance_weights(log_probs, part.log_probs, cap)
-
     def _log_probs(self, part: Decisions) -> tuple[Tensor, Tensor | None]:
         if self.settings.entropy > 0:
             return self.policy.log_probs_and_entropies(part, self.settings.temperature)
         return self.policy.log_probs(part, self.settings.temperature), None
 
-    def micro_batches(
-        self,
-        decisions: Decisions,
-        rows: Rows,
-        lengths: NDArray[np.int64],
-        of: Rows,
-        max_tokens: int | None = None,
-    ) -> Iterator[tuple[Rows, Decisions, Tensor]]:
-        """Yield this process's share of the sequences `rows` in parts, with what each decision weighs in the loss.
-
-        Args:
-            decisions: This process's share of all sequences.
-            rows: Numbers of sequences, of all processes.
-            lengths: Lengths of the sequences of all processes.
-            of: The sequences that the loss is a mean over.
-            max_tokens: Most tokens of a part; None is what the settings say.
-
-        Yields:
-            Places in `decisions`, the decisions there, and their weights.
-        """
-        for part_rows, counts in self._passes(decisions, self.places(rows, len(lengths)), max_tokens):
-            part = decisions.select(part_rows)
-            yield part_rows, part, self._weights(part, of, lengths) * counts
-
-    def places(self, rows: Rows, number: int) -> Rows:
-        """Return where those of the sequences `rows` that this process has, of `number` in all, are in its share."""
-        own = self.processes.share(number)
-        return rows[(rows >= own.start) & (rows < own.stop)] - own.start
-
-    def _passes(self, decisions: Decisions, rows: Rows, max_tokens: int | None = None) -> Iterator[tuple[Rows, bool]]:
-        """Yield the sequences of each forward pass, and whether they count.
-
-        Processes that are `in_step` make as many passes as the one that makes most.
-        """
-        parts = decisions.micro_batches(rows, max_tokens or self.settings.tokens_per_batch)
-        number = max(1, *self.processes.gathered(len(parts))) if self.in_step else len(parts)
-        yield from ((part_rows, True) for part_rows in parts)
-        shortest = np.array([int(decisions.lengths.argmin())])
-        yield from ((shortest, False) for _ in range(number - len(parts)))
-
-    def _weights(self, part: Decisions, rows: Rows, lengths: NDArray[np.int64]) -> Tensor:
-        """Return what each decision (B, T) of a part weighs in the loss over the sequences `rows`."""
-        return token_weights(part.mask, self.loss_mean, len(rows), int(lengths[rows].sum()), self.longest)
-
     def _sampled_log_probs(self, decisions: Decisions, rows: Rows) -> Tensor:
         """Log-probabilities (B, T) of the policy that sampled, computed by the same code as the updates'."""
         log_probs_BT = torch.zeros_like(decisions.log_probs)
-        for part_rows, counts in self._passes(decisions, rows):
+        for part_rows, counts in self.passes.batches(decisions, rows):
             part_BT = self._no_grad_log_probs(self.policy, decisions.select(part_rows))
             if counts:
                 log_probs_BT[part_rows, : part_BT.shape[1]] = part_BT

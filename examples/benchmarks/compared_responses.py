@@ -27,7 +27,7 @@ from paretune.agents import GRPO
 from paretune.agents.display import SilentDisplay
 from paretune.agents.files import write_json, write_text
 from paretune.agents.sequences.decisions import Decisions
-from paretune.agents.updates.updater import Updater
+from paretune.agents.updates.passes import Passes
 from paretune.envs import Accuracy, Clarity, Conciseness, make_env
 from paretune.weighting.strategies.gradient import GradientWeighting, influences
 
@@ -78,14 +78,14 @@ class Step:
     products: Array
 
 
-def products(updater: Updater, decisions: Decisions) -> Array:
+def products(passes: Passes, decisions: Decisions) -> Array:
     """Return the scalar products (B, B) of the gradients of each response's part of the loss."""
     everything, gradients = np.arange(len(decisions.lengths)), []
     for row in everything:
-        parts = updater.micro_batches(decisions, np.array([row]), decisions.lengths, of=everything)
+        parts = passes.micro_batches(decisions, np.array([row]), decisions.lengths, of=everything)
         ((_, part, weights_BT),) = parts
-        score = (updater.policy.log_probs(part, updater.settings.temperature) * weights_BT).sum()
-        by_parameter = torch.autograd.grad(score, updater.trained)
+        score = (passes.policy.log_probs(part, passes.settings.temperature) * weights_BT).sum()
+        by_parameter = torch.autograd.grad(score, passes.trained)
         gradients.append(torch.cat([gradient.flatten() for gradient in by_parameter]))
     gradients_BP = torch.stack(gradients)
     return (gradients_BP @ gradients_BP.T).double().numpy()
@@ -108,7 +108,7 @@ def run(seed: int, settings: Settings) -> tuple[GRPO, list[Step]]:
     steps, at = [], made.gradients.at
 
     def noted(step: int, decisions: Decisions, advantages: Array, reuse: bool) -> Any:
-        steps.append(Step(step, decisions, advantages, products(made.updater, decisions)))
+        steps.append(Step(step, decisions, advantages, products(made.updater.passes, decisions)))
         return at(step, decisions, advantages, reuse)
 
     made.gradients.at = noted  # type: ignore[method-assign]

@@ -195,11 +195,10 @@ def sketch_errors(policy: str, k: int, settings: Settings) -> list[dict[str, Any
     results = []
     for width in settings.widths:
         analyzer = GradientAnalyzer(made.policy.model, mode="sketch", width=width)
-        assert analyzer.sketch is not None
-        sketched = GradientComparison(made.updater, analyzer)
+        sketched = GradientComparison(made.updater.passes, analyzer)
         estimates = []
         for draw in range(settings.draws):
-            analyzer.sketch.draw = draw
+            analyzer.redraw(draw)
             estimates.append(sketched.compare(outcome.decisions, advantages_B1K, rows)[0])
         deviations = (np.array(estimates) - exact_KK) / np.abs(exact_KK).max()
         error, bias = float(np.sqrt((deviations**2).mean())), float(np.abs(deviations.mean(axis=0)).max())
@@ -229,7 +228,7 @@ def along_one_run(settings: Settings) -> tuple[dict[str, float], Array]:
     shadows: dict[str, tuple[GradientComparison, Weighting, list[Array]]] = {}
     for mode in ("sketch", "backward"):
         analyzer = GradientAnalyzer(made.policy.model, mode=mode, width=settings.width, seed=made.settings.seed)
-        shadows[mode] = GradientComparison(made.updater, analyzer), copy.deepcopy(made.weighting), []
+        shadows[mode] = GradientComparison(made.updater.passes, analyzer), copy.deepcopy(made.weighting), []
     own = made.gradients.at
 
     def at(step: int, decisions: Decisions, advantages: Array, reuse: bool) -> Any:

@@ -6,7 +6,6 @@ Usage: zero_cases.py FOLDER
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def main(folder: Path) -> None:
     tokens = some_tokens().select(own)
     spoiled = np.full((len(own), 1), np.nan if processes.main else 1.0)
     for stage in (1, 2):
-        made = replace(updater(**SETTINGS), processes=processes, zero_stage=stage)
+        made = updater(processes=processes, zero_stage=stage, **SETTINGS)
         before = {name: value.clone() for name, value in made.policy.model.state_dict().items()}
         with pytest.raises(RuntimeError, match="not finite"):
             made.update(tokens, spoiled, 1.0, 1e-2, np.random.default_rng(0))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ import torch
 from paretune.agents import GRPO, REINFORCE, Agent
 from paretune.agents.runs.metrics import Line
 from paretune.agents.updates.analysed import Analysed
-from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.catalog import make_comparison
 from tests.agents.letters import LettersEnv, random_policy
 from tests.agents.updates.test_updater import ADVANTAGES, PROMPTS, assert_same_weights, some_tokens, updater
 
@@ -32,7 +30,7 @@ def test_the_update_is_that_of_passes_of_its_own(mode, settings, loss_mean, clip
         made = updater(random_policy(dtype=torch.float64), clip, loss_mean, gradient_mode=mode, **settings)
         made.optimizer = torch.optim.SGD(made.trained, lr=1.0)  # shows the gradient itself
         tokens = some_tokens()
-        _, analysed = GradientComparison(made).compare(tokens, ADVANTAGES_BTK, rows, reuse)
+        _, analysed = make_comparison(made.passes).compare(tokens, ADVANTAGES_BTK, rows, reuse)
         assert (analysed is not None) == reuse
         metrics = made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
         results.append((metrics, copy.deepcopy(made.policy.model.state_dict())))
@@ -46,31 +44,13 @@ def test_small_passes_beside_the_gradients_change_nothing(monkeypatch):
     for budget in (8192, 40):
         monkeypatch.setattr(Analysed, "budget_for", lambda *args, budget=budget: budget)
         made, tokens = updater(random_policy(dtype=torch.float64)), some_tokens()
-        _, analysed = GradientComparison(made).compare(tokens, ADVANTAGES_BTK, np.array([0, 2, 3]), reuse=True)
+        _, analysed = make_comparison(made.passes).compare(tokens, ADVANTAGES_BTK, np.array([0, 2, 3]), reuse=True)
         log_probs, seen = made.policy.log_probs, []
         made.policy.log_probs = lambda part, *args, f=log_probs, s=seen: s.append(len(part.mask)) or f(part, *args)
         made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
         assert sum(seen) == len(PROMPTS) - 3 and (len(seen) > 1) == (budget == 40)
         weights.append(copy.deepcopy(made.policy.model.state_dict()))
     assert_same_weights(*weights, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "batch_tokens", "budget", "expected"),
-    [
-        (24, 64, 100, 100),  # 96 bytes of gradients are as much as 24 tokens take, which the 3 x 8 compared ones save
-        (34, 64, 100, 54),  # 10 tokens more
-        (34, 96, 100, 81),  # the same share, where responses count with whole prompts that are read once
-        (10**6, 64, 100, 16),  # but never less than a quarter
-        (34, 64, 60, 60),  # there are several passes in any case
-    ],
-)
-def test_passes_beside_gradients_are_smaller_by_what_these_take(parameters, batch_tokens, budget, expected):
-    part: Any = SimpleNamespace(padding=(0, 48), lengths=np.array([8, 8, 8]))
-    rest: Any = SimpleNamespace(padding=(0, 64), batch_tokens=batch_tokens)
-    kept: Any = SimpleNamespace(size=48 * 4)
-    analysed = Analysed(np.arange(3), [(np.arange(3), part, torch.zeros(0))], kept, 1.0)
-    assert analysed.budget_for(rest, [torch.zeros(parameters)], budget) == expected
 
 
 def trained(kind: type[Agent], reuse: bool, **options) -> tuple[Agent, list[Line]]:
@@ -102,11 +82,31 @@ def test_a_run_goes_the_same_way(kind, options):
             assert second.get(name) == pytest.approx(first.get(name), abs=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["exact", "backward"])
+@pytest.mark.parametrize("tokens_per_batch", [20, 10_000])
+def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, mode):
+    tokens = some_tokens()
+    advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
+    made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch, gradient_mode=mode)
+    rows = np.array([0, 2, 3, 7, 11])
+    gram, _ = make_comparison(made.passes).compare(tokens, advantages_BK[:, None], rows)
+
+    policy = random_policy(dtype=torch.float64)
+    part = tokens.select(rows)
+    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.lengths) / len(PROMPTS)
+    gradients = []
+    for advantages_B in torch.as_tensor(advantages_BK[rows]).T:
+        by_parameter = torch.autograd.grad((scores * advantages_B).sum(), policy.model.parameters(), retain_graph=True)
+        gradients.append(torch.cat([gradient.ravel() for gradient in by_parameter]))
+    expected = torch.stack(gradients) @ torch.stack(gradients).T
+    np.testing.assert_allclose(gram, expected, rtol=1e-6)
+
+
 def test_the_drawn_sequences_stand_for_all():
     advantages_BTK = ADVANTAGES_BTK.copy()
     advantages_BTK[[1, 5]] = 0
     tokens = some_tokens()
-    gradients = GradientComparison(updater(gradient_responses=4))
+    gradients = make_comparison(updater(gradient_responses=4).passes)
     n, total_BK, hits_B = 4000, np.zeros((len(PROMPTS), 3)), np.zeros(len(PROMPTS))
     for step in range(n):
         rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
@@ -120,13 +120,13 @@ def test_the_drawn_sequences_stand_for_all():
 
 
 def test_by_default_few_are_drawn():
-    drawn, weighed_BTK = GradientComparison(updater()).drawn(0, some_tokens(), ADVANTAGES_BTK)
+    drawn, weighed_BTK = make_comparison(updater().passes).drawn(0, some_tokens(), ADVANTAGES_BTK)
     assert len(drawn) == len(PROMPTS) // 4 and weighed_BTK.shape == ADVANTAGES_BTK.shape
 
 
 @pytest.mark.parametrize("number", [len(PROMPTS), 10 * len(PROMPTS)])
 def test_where_all_are_taken_nothing_is_estimated(number):
-    gradients = GradientComparison(updater(gradient_responses=number))
+    gradients = make_comparison(updater(gradient_responses=number).passes)
     gram, _ = gradients.at(0, some_tokens(), ADVANTAGES_BTK, reuse=False)
     expected, _ = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)))
     np.testing.assert_array_equal(gram, expected)
@@ -139,7 +139,7 @@ def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well(
     each = [torch.autograd.grad(score, made.trained, retain_graph=True) for score in scores]
     terms_BP = torch.stack([torch.cat([g.flatten() for g in one]) for one in each]).numpy()
     advantages_BTK = ADVANTAGES_BTK * np.geomspace(0.1, 3, len(PROMPTS))[:, None, None]
-    gradients, rng, errors = GradientComparison(updater(gradient_responses=4)), np.random.default_rng(0), []
+    gradients, rng, errors = make_comparison(updater(gradient_responses=4).passes), np.random.default_rng(0), []
     for step in range(300):
         rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
         even = rng.permutation(len(PROMPTS))[:4]
@@ -149,32 +149,10 @@ def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well(
     assert ours < 0.6 * evenly
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"kl": 0.1},
-        {"entropy": 0.1},
-        {"epochs": 2},
-        {"minibatches": 2},
-        {"gradient_parameters": "last:1"},
-        {"gradient_mode": "backward"},
-        {"tokens_per_batch": 40},  # the responses fill more than one forward pass
-    ],
-    ids=str,
-)
-def test_where_the_update_cannot_use_it_nothing_is_kept(settings):
-    made = updater(**settings)
-    gradients = GradientComparison(made)
+def test_what_may_not_be_kept_is_not():
+    gradients = make_comparison(updater(tokens_per_batch=40).passes)  # the responses fill more than one forward pass
     _, analysed = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)), reuse=True)
     assert analysed is None and gradients.analyzer.kept is None
-
-
-@pytest.mark.parametrize("saving", [{"gradient_checkpointing": True}, {"logits_at_once": 60}], ids=str)
-def test_nothing_is_kept_where_memory_is_saved(saving):
-    policy = random_policy()
-    vars(policy).update(saving)
-    gradients = GradientComparison(updater(policy))
-    assert gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)), reuse=True)[1] is None
 
 
 def test_a_matrix_that_is_only_recorded_leaves_the_update_as_it_is():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from paretune.agents import AgentSettings, LanguageModelPolicy, TransformersSampler, load_policy
-from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.catalog import make_comparison
+from paretune.agents.updates.passes import Passes
 from paretune.agents.updates.updater import Updater
 from paretune.envs import Prompt
 
@@ -28,10 +29,10 @@ def tokens():
 def gradient_and_gram(tokens, precision: str, mode: str, reuse: bool = False):
     """Return the gradient of the first objective's loss and the Gram matrix of all."""
     settings = AgentSettings(lr=1.0, max_grad_norm=0.0, gradient_mode=mode)
-    made = Updater(tiny_math(precision), settings, 0.2, "response", 24)
+    made = Updater(Passes(tiny_math(precision), settings, "response", 24), 0.2)
     made.optimizer = torch.optim.SGD(made.trained, lr=1.0)
     before = torch.cat([parameter.detach().flatten() for parameter in made.trained])
-    gram_KK, analysed = GradientComparison(made).compare(
+    gram_KK, analysed = make_comparison(made.passes).compare(
         tokens, ADVANTAGES_BK[:, None], np.arange(len(PROMPTS)), reuse=reuse
     )
     made.update(tokens, ADVANTAGES_BK[:, :1], 1.0, 1.0, np.random.default_rng(0), analysed)

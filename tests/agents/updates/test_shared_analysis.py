@@ -10,7 +10,8 @@ import torch
 
 from paretune.agents import AgentSettings, Tokens
 from paretune.agents.sequences.shared_prompts import GroupedTokens
-from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.catalog import make_comparison
+from paretune.agents.updates.passes import Passes
 from paretune.agents.updates.updater import Updater
 from tests.agents.letters import random_policy
 from tests.agents.sequences.test_scoring import policy_of
@@ -33,13 +34,13 @@ def long_prompts() -> Tokens:
 def updater(family: str, share: bool, **settings) -> Updater:
     policy = policy_of(family)
     policy.share_prompts = share
-    made = Updater(policy, AgentSettings(lr=1.0, max_grad_norm=0.0, **settings), 0.0, "token", 8)
+    made = Updater(Passes(policy, AgentSettings(lr=1.0, max_grad_norm=0.0, **settings), "token", 8), 0.0)
     made.optimizer = torch.optim.SGD(made.trained, lr=1.0)  # shows the gradient itself
     return made
 
 
 def analysed(made: Updater, tokens: Tokens, rows: np.ndarray = ROWS):
-    return GradientComparison(made).compare(tokens, ADVANTAGES_BTK, rows, reuse=True)
+    return make_comparison(made.passes).compare(tokens, ADVANTAGES_BTK, rows, reuse=True)
 
 
 @pytest.mark.parametrize("budget", [8192, 150], ids=["one batch", "several"])
@@ -49,7 +50,7 @@ def test_the_matrix_is_that_of_whole_sequences(family, rows, budget):
     tokens, matrices = long_prompts(), []
     for mode, share in (("exact", True), ("exact", False), ("backward", False)):
         made = updater(family, share, gradient_mode=mode, tokens_per_batch=budget)
-        comparison = GradientComparison(made)
+        comparison = make_comparison(made.passes)
         parts, _ = comparison._parts(tokens, ADVANTAGES_BTK, rows)
         assert {type(part) for _, part, _ in parts} == {GroupedTokens if share else Tokens}
         assert (len(parts) > 1) == (budget == 150)
@@ -64,7 +65,7 @@ def test_a_wide_sketch_sees_shared_prompts_as_an_exact_analysis_does(family):
     matrices = []
     for mode in ("exact", "sketch"):
         made = updater(family, True, gradient_mode=mode, gradient_width=1000)
-        matrices.append(GradientComparison(made).compare(long_prompts(), ADVANTAGES_BTK, ROWS)[0])
+        matrices.append(make_comparison(made.passes).compare(long_prompts(), ADVANTAGES_BTK, ROWS)[0])
     np.testing.assert_allclose(matrices[1], matrices[0], rtol=1e-5)
 
 
@@ -94,7 +95,7 @@ def test_in_bfloat16_the_matrix_is_as_near_to_float32_as_that_of_whole_sequences
         for precision in (torch.float32, torch.bfloat16):
             policy = random_policy(precision=precision)
             policy.share_prompts = share
-            made = Updater(policy, AgentSettings(lr=1.0, gradient_mode="exact"), 0.0, "token", 8)
+            made = Updater(Passes(policy, AgentSettings(lr=1.0, gradient_mode="exact"), "token", 8), 0.0)
             gram, left = analysed(made, long_prompts())
             assert isinstance(left.passes[0][1], GroupedTokens) == share
             matrices[share, precision] = gram

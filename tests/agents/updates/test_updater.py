@@ -10,22 +10,29 @@ import pytest
 import torch
 
 from paretune.agents import AgentSettings, LanguageModelPolicy, Tokens, TransformersSampler
+from paretune.agents.processes.distributed import Processes
 from paretune.agents.settings import default_learning_rate
-from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.passes import Passes
 from paretune.agents.updates.updater import Updater
 from paretune.envs import Prompt
-from paretune.weighting import GradientAnalyzer
 from tests.agents.letters import random_policy
 
 PROMPTS = [Prompt.from_question(text) for text in ("a", "bcd", "dd dd", "abcdabcd")] * 3
 ADVANTAGES = np.random.default_rng(5).normal(size=len(PROMPTS))[:, None]
 
 
-def updater(policy: LanguageModelPolicy | None = None, clip: float = 0.0, loss_mean="response", **settings) -> Updater:
-    policy = policy or random_policy()
+def updater(
+    policy: LanguageModelPolicy | None = None,
+    clip: float = 0.0,
+    loss_mean="response",
+    processes: Processes | None = None,
+    zero_stage: int = 0,
+    **settings,
+) -> Updater:
     made = AgentSettings(**{"lr": 1e-2, "max_grad_norm": 0.0, **settings})
     reference = random_policy(seed=1).reference() if made.kl else None
-    return Updater(policy, made, clip, loss_mean, 8, reference)
+    passes = Passes(policy or random_policy(), made, loss_mean, 8, processes or Processes(), zero_stage)
+    return Updater(passes, clip, reference)
 
 
 def some_tokens() -> Tokens:
@@ -198,27 +205,6 @@ def test_importance_weights_multiply_each_tokens_gradient_up_to_the_cap():
     expected = gradient(None, tokens, weighed)
     torch.testing.assert_close(gradient(2.5, likely, advantages), expected, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(gradient(None, likely, advantages), gradient(None, tokens, advantages))
-
-
-@pytest.mark.parametrize("mode", ["exact", "backward"])
-@pytest.mark.parametrize("tokens_per_batch", [20, 10_000])
-def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, mode):
-    tokens = some_tokens()
-    advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
-    made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch)
-    rows = np.array([0, 2, 3, 7, 11])
-    analyzer = GradientAnalyzer(made.policy.model, mode=mode)
-    gram, _ = GradientComparison(made, analyzer).compare(tokens, advantages_BK[:, None], rows)
-
-    policy = random_policy(dtype=torch.float64)
-    part = tokens.select(rows)
-    scores = policy.log_probs(part).sum(1) / torch.as_tensor(part.lengths) / len(PROMPTS)
-    gradients = []
-    for advantages_B in torch.as_tensor(advantages_BK[rows]).T:
-        by_parameter = torch.autograd.grad((scores * advantages_B).sum(), policy.model.parameters(), retain_graph=True)
-        gradients.append(torch.cat([gradient.ravel() for gradient in by_parameter]))
-    expected = torch.stack(gradients) @ torch.stack(gradients).T
-    np.testing.assert_allclose(gram, expected, rtol=1e-6)
 
 
 def test_the_default_learning_rate_falls_with_the_size_of_the_model():
