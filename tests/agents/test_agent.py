@@ -30,6 +30,7 @@ def agent(kind: type[Agent] = GRPO, weighting="fixed", **options) -> Agent:
     return kind(LettersEnv(), random_policy(), weighting, **{**QUICK, **options})
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", AGENTS.values(), ids=AGENTS)
 @pytest.mark.parametrize("preferred", [0, 1])
 def test_every_algorithm_learns_what_the_weights_ask_for(kind, preferred):
@@ -85,6 +86,7 @@ def test_gradients_of_chosen_parameters_and_responses(choice):
     assert not np.allclose(made.weighting.weights, 0.5)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", [RLOO, GRPO])
 def test_weights_under_sketches_are_near_those_of_the_exact_matrices(kind):
     def weights(mode: str) -> np.ndarray:
@@ -151,6 +153,7 @@ def test_checkpoints_that_stay(tmp_path, keep):
     assert {path.name for path in RunFolder(tmp_path / "run").checkpoints()} == expected
 
 
+@pytest.mark.numeric
 def test_a_rerun_is_equal_bit_for_bit_and_another_seed_is_not():
     def trained(seed: int) -> torch.Tensor:
         made = agent(GRPO, "gradient", seed=seed)

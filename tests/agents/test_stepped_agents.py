@@ -110,6 +110,7 @@ def test_the_conflict_is_that_of_decisions_and_not_of_padding():
     assert {line["env_steps"] for line in lines} == {2, 3, 4}
 
 
+@pytest.mark.numeric
 def test_the_same_seed_gives_the_same_run():
     def weights(seed: int) -> torch.Tensor:
         made = GRPO("deep-sea-treasure-v0", "gru", "gradient", seed=seed, **QUICK)
@@ -138,6 +139,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(policy, tmp_path):
     assert lines[0] == lines[1] and lines[0][-1]["env_steps"] > 0
 
 
+@pytest.mark.numeric
 def test_the_weights_of_the_gradient_guided_method_come_from_single_decisions():
     made = RLOO(StyleEnv(4, 5), "mlp", GradientWeighting(2), gradient_responses=1000, loss_mean="token", **QUICK)
     outcome = made.task.act([100, 100, 200, 200], np.random.default_rng(0))
@@ -153,6 +155,7 @@ def test_the_weights_of_the_gradient_guided_method_come_from_single_decisions():
     np.testing.assert_allclose(gram, expected, rtol=1e-4)
 
 
+@pytest.mark.numeric
 def test_episodes_that_are_judged_as_a_whole_are_compared_in_every_mode():
     grams = []
     for mode in ("exact", "backward"):

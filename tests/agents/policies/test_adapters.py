@@ -74,6 +74,7 @@ def test_the_seed_decides_the_adapters(base):
     assert torch.equal(first(1), first(1)) and not torch.equal(first(1), first(2))
 
 
+@pytest.mark.numeric
 def test_the_reference_is_the_policy_with_the_adapter_off(base):
     agent = GRPO(LettersEnv(), base, lora_rank=2, kl=0.1, **SETTINGS)
     reference = agent.updater.reference

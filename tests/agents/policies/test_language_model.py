@@ -9,7 +9,10 @@ import torch
 from paretune.agents import LanguageModelPolicy, Tokens, TransformersSampler, load_policy
 from paretune.agents.runs.checkpoint import read_checkpoint, write_checkpoint
 from paretune.envs import Prompt
+from tests.agents import rounding
 from tests.agents.letters import ALPHABET, letter_tokenizer, random_policy
+
+pytestmark = pytest.mark.numeric
 
 PROMPTS = [Prompt.from_question(text) for text in ("a", "bcd", "dd dd", "abcdabcd")]
 
@@ -48,7 +51,8 @@ def test_bfloat16_goes_through_autocast_and_keeps_float32_weights():
     rounded, exact = half.log_probs(tokens), policy.log_probs(tokens)
     assert rounded.dtype == torch.float32
     assert half.model.dtype == torch.float32
-    assert 0 < (rounded - exact).abs().max() < 0.2
+    # of logits up to 4: the roundings of 19 matrix products, three in each, see rounding.of_products
+    assert 0 < (rounded - exact).abs().max() < 4 * rounding.of_products(2) / 3**0.5
 
 
 def test_a_chat_template_is_used_where_there_is_one(policy):

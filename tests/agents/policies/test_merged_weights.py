@@ -10,6 +10,8 @@ from paretune.agents import LanguageModelPolicy, load_policy
 from paretune.agents.policies.merged_weights import merged_weights
 from tests.agents.letters import letter_tokenizer, random_policy
 
+pytestmark = pytest.mark.numeric
+
 
 def adapted(**options) -> LanguageModelPolicy:
     """A policy with adapters of which both halves are random."""

@@ -9,6 +9,8 @@ import torch
 from paretune.agents import NetworkConfig, NetworkPolicy
 from paretune.agents.sequences.steps import Steps
 
+pytestmark = pytest.mark.numeric
+
 
 def network(kind: str, seed: int = 0, hidden: tuple[int, ...] = (8, 8)) -> NetworkPolicy:
     made = NetworkPolicy(NetworkConfig(kind=kind, features=5, actions=3, hidden=hidden), seed)

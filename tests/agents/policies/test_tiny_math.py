@@ -72,6 +72,7 @@ def test_other_characters_become_one_unknown_token_each(tokenizer: Any) -> None:
     assert tokenizer("2→3 é€")["input_ids"].count(tokenizer.unk_token_id) == 3
 
 
+@pytest.mark.numeric
 def test_padding_does_not_change_answers(model: PreTrainedModel, tokenizer: Any) -> None:
     texts = ["1+2+3=?", "Ann has 12 pens. She gets 7 more, then gives away 3. How many pens now?", "20-4-11=?"]
     together = answer(model, tokenizer, texts, do_sample=False)
@@ -83,7 +84,8 @@ def test_answers_end_with_the_end_token(model: PreTrainedModel, tokenizer: Any) 
     assert max(response.tokens or 0 for response in answer(model, tokenizer, texts)) < 64
 
 
-@pytest.mark.parametrize(("sample", "most"), [(True, 0.13), (False, 0.2)])
+@pytest.mark.numeric
+@pytest.mark.parametrize(("sample", "most"), [(True, 0.15), (False, 0.2)])
 def test_objectives_start_in_the_middle_and_all_styles_occur(
     model: PreTrainedModel, tokenizer: Any, sample: bool, most: float
 ) -> None:
@@ -94,9 +96,10 @@ def test_objectives_start_in_the_middle_and_all_styles_occur(
     responses = answer(model, tokenizer, [prompt.text for prompt in prompts], **options)
     accuracy, conciseness, clarity = env.score(prompts, responses).T
     env.close()
+    # of 256 responses: four standard errors and more from what other random numbers draw
     assert 0.45 < accuracy.mean() < 0.9
     assert 0.6 < conciseness.mean() < 0.75
-    assert 0.2 < clarity.mean() < 0.4
+    assert 0.15 < clarity.mean() < 0.4
     assert 0.03 < accuracy.mean() * conciseness.mean() * clarity.mean() < most
     worked = np.array(["=" in response for response in responses])
     assert accuracy[worked].mean() > accuracy[~worked].mean() + 0.15

@@ -24,6 +24,8 @@ from transformers import (
 from paretune.agents import LanguageModelPolicy, Tokens
 from tests.agents.letters import ALPHABET, letter_tokenizer
 
+pytestmark = pytest.mark.numeric
+
 SMALL = {"vocab_size": len(ALPHABET), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1}
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 SIZES |= {"num_key_value_heads": 1, "head_dim": 8, "initializer_range": 0.5}

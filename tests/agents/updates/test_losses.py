@@ -9,6 +9,8 @@ import torch
 
 from paretune.agents.updates.losses import importance_weights, loss_terms, token_weights
 
+pytestmark = pytest.mark.numeric
+
 MASK = torch.tensor([[True, True, True, True], [True, False, False, False]])
 
 

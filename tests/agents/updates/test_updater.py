@@ -17,6 +17,8 @@ from paretune.agents.updates.updater import Updater
 from paretune.envs import Prompt
 from tests.agents.letters import random_policy
 
+pytestmark = pytest.mark.numeric
+
 PROMPTS = [Prompt.from_question(text) for text in ("a", "bcd", "dd dd", "abcdabcd")] * 3
 ADVANTAGES = np.random.default_rng(5).normal(size=len(PROMPTS))[:, None]
 

@@ -49,6 +49,7 @@ PROMPTS = [Prompt.from_question(f"{n} + {n}?") for n in range(8)]
 RESPONSES = ["a", "bb", "two words", "x" * 40, "", "0 1 2", "zz top.", "a longer answer than all others"]
 
 
+@pytest.mark.numeric
 def test_the_score_is_the_sigmoid_of_the_models_output() -> None:
     reward = make(midpoint=0.25, spread=0.5)
     ids = tokenizer()([f"{prompt.text}\n\n{text}" for prompt, text in zip(PROMPTS, RESPONSES, strict=True)])[
@@ -64,6 +65,7 @@ def test_the_score_is_the_sigmoid_of_the_models_output() -> None:
     assert scores.dtype == np.float32 and scores.shape == (8,)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_scores_do_not_depend_on_the_batch_and_are_the_same_again(batch: int) -> None:
     reward = make(batch=batch)

@@ -15,6 +15,8 @@ from tests.weighting.language_models import (
     token_scores,
 )
 
+pytestmark = pytest.mark.numeric
+
 MODES = ["exact", "sketch", "backward"]
 
 

@@ -21,6 +21,8 @@ from tests.weighting.language_models import (
     without_dropout,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 def check(model, score, choice, n_responses=4):
     """Compare both ways for one choice of parameters; `score` computes the scores (B,) with the model."""

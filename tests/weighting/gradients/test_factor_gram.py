@@ -8,6 +8,8 @@ from paretune.weighting.gradients import factor_gram
 from paretune.weighting.gradients.factor_gram import FactorGram, positions_are_cheaper
 from paretune.weighting.gradients.factors import Factors
 
+pytestmark = pytest.mark.numeric
+
 ROWS, COLUMNS = 7, 5
 
 

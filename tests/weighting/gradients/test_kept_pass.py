@@ -17,6 +17,8 @@ from tests.weighting.language_models import (
     without_dropout,
 )
 
+pytestmark = pytest.mark.numeric
+
 BATCHES = [batch(3, 7, seed=1), batch(2, 5, seed=2), batch(1, 6, seed=3)]
 
 

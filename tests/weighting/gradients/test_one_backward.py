@@ -25,6 +25,8 @@ from tests.weighting.language_models import (
     without_dropout,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 def advantages(n_responses=4, seed=1):
     return torch.randn(n_responses, N_OBJECTIVES, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -139,7 +141,8 @@ def test_bfloat16_under_autocast():
     with analyzer.watch():
         watched = scores()
     expected = separate_backward_passes(scores(), advantages().float(), list(model.parameters()))
-    np.testing.assert_allclose(analyzer.gram(watched, advantages()), expected, atol=0.02 * expected.max())
+    # the passes share their way forward; on the way back gradients are rounded by 2**-8, and two of them multiplied
+    np.testing.assert_allclose(analyzer.gram(watched, advantages()), expected, rtol=0, atol=0.02 * expected.max())
 
 
 def test_half_precision_products_are_accumulated_in_double():

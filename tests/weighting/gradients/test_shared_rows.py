@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.gradients.shared_rows import SharedRows
+
+pytestmark = pytest.mark.numeric
 
 WHICH = torch.tensor([0, 1, 1, 0, 1])
 ADVANTAGES = torch.tensor([[1.0, 0.0], [2.0, -1.0], [0.0, 3.0], [-1.0, 0.5], [4.0, 4.0]], dtype=torch.float64)

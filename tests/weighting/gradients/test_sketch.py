@@ -7,6 +7,8 @@ import torch
 from paretune.weighting import GradientAnalyzer
 from tests.weighting.language_models import assert_equal_up_to_rounding, batch, language_model, token_scores
 
+pytestmark = pytest.mark.numeric
+
 
 def grams(family, draws=1, micro=None, **options):
     """The matrices (draws, K, K) of one batch."""
@@ -99,4 +101,4 @@ def test_two_ranks_get_the_estimate_of_one():
     one = analyzer()
     with one.watch():
         one.add(token_scores(model, *batches[0]), parts[0])
-    np.testing.assert_allclose(both, gram(one, 1), rtol=1e-6)
+    np.testing.assert_allclose(both, gram(one, 1), rtol=0, atol=1e-6 * both.max())
