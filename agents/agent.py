@@ -178,7 +178,7 @@ class Agent(Training):
         """Return the kind of agent with this algorithm, among this one and those that derive from it."""
         kinds = {kind.algorithm.name: kind for kind in (cls, *_subclasses(cls)) if hasattr(kind, "algorithm")}
         if algorithm not in kinds:
-            raise ValueError(f"run: must be one of {' or '.join(kinds)}, but it is one of {algorithm!r}")
+            raise ValueError(f"run: must be one of {' or '.join(kinds)}, got one of {algorithm!r}")
         return kinds[algorithm]
 
     def _make_recorder(

@@ -153,8 +153,8 @@ class Recorder:
         last = folder.find_checkpoint()
         if last is not None and last != folder.checkpoint_path(state.step):
             raise ValueError(
-                f"checkpoint: training must go on from the last one ({last.name}), not from step {state.step}; "
-                "save the agent to another folder and train it there"
+                f"checkpoint: must be the last one ({last.name}) for training to go on, got step {state.step}; save "
+                "the agent to another folder and train it there"
             )
         write_json(folder.config_path, config)
         folder.forget_metrics_after(state.step if state.performances else -1)

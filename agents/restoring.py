@@ -57,12 +57,13 @@ def read_agent(run: RunFolder, checkpoint: str | None, env: gym.Env | None, devi
     """Read the agent of a run at one of its checkpoints, policies included; see `Agent.load`."""
     config = run.config()
     if missing := NEEDED - config.keys():
-        raise ValueError(f"run: {str(run.config_path)!r} must hold all settings of a run, but lacks {sorted(missing)}")
+        raise ValueError(f"run: must hold all settings, got {str(run.config_path)!r} without {sorted(missing)}")
     del config["steps"]
     algorithm, env_id = config.pop("agent"), config.pop("env")
     if env is None and not env_id:
         raise ValueError(
-            f"env: the run in {str(run.path)!r} was given an environment object; give it to load() as well"
+            f"env: must be given to load() for a run that was given an environment object, got none for "
+            f"{str(run.path)!r}"
         )
     asked = {"device": device or config["device"], "precision": config["precision"]}
     path = run.find_checkpoint(checkpoint)

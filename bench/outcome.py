@@ -133,7 +133,9 @@ class Outcome:
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"cell: {str(path)!r} is damaged ({error}); remove it and run the cell again") from error
+            raise ValueError(
+                f"cell: must be whole, got {str(path)!r}, which is damaged ({error}); remove it and run it again"
+            ) from error
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:

@@ -46,8 +46,8 @@ def run(words: Sequence[str]) -> int:
         return 0
     if settings.env not in infos and settings.env in gym.registry:
         raise ValueError(
-            f"env: {settings.env!r} comes from another package, whose documentation has its options; only paretune's "
-            "own are listed here (paretune train takes any that has a vector reward)"
+            f"env: must be one of paretune's own to be listed, got {settings.env!r}, which comes from another package, "
+            "whose documentation has its options (paretune train takes any that has a vector reward)"
         )
     if settings.env not in infos:
         raise ValueError(unknown_name("environment", settings.env, infos))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -98,9 +97,10 @@ def _module(command: str) -> ModuleType:
         ValueError: If there is no such command.
     """
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"command: must be one of {', '.join(COMMANDS)}, got {command!r}{hint}")
-    if command != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError(f"command: {command} runs in one process; start it without a launcher (train runs in several)")
+        from paretune.envs.suggest import unknown_name  # with gymnasium, which other command lines may do without
+
+        raise ValueError(unknown_name("command", command, COMMANDS))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if command != "train" and processes > 1:
+        raise ValueError(f"command: must be train in several processes, got {command} in {processes}")
     return importlib.import_module(f"paretune.cli.{command}")

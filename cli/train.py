@@ -24,10 +24,9 @@ def run(words: Sequence[str]) -> int:
     settings = read_settings(words)
     agent = resumed_agent(settings) if settings.resume else new_agent(settings)
     if settings.steps <= agent.step:
-        got = "" if settings.steps == agent.step else f", got {settings.steps}"
         raise ValueError(
-            f"steps: the run in {str(settings.folder)!r} is complete with its {agent.step} steps; --steps N with N "
-            f"above {agent.step} continues it{got}"
+            f"steps: must be above {agent.step}, the steps with which the run in {str(settings.folder)!r} is complete, "
+            f"got {settings.steps}; --steps N continues it"
         )
     result = agent.train(settings.steps - agent.step)
     if not settings.quiet and agent.processes.main:

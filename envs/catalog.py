@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gymnasium as gym
 import mo_gymnasium
@@ -128,7 +128,7 @@ def make_wrapped_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for name in options:
             if name not in parameters:
-                raise ValueError(f"{spec.id}: {unknown_name('option', name, parameters)}")
+                raise ValueError(unknown_name(f"option of {spec.id}", name, parameters))
     if spec.namespace == NAMESPACE:
         _check_types(spec.id, options, get_type_hints(_creator(spec).__init__))
     given = spec.kwargs | options
@@ -140,17 +140,21 @@ def make_wrapped_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
         and name not in given
     ]
     if missing:
-        raise ValueError(f"{spec.id} needs the option {missing[0]}")
+        raise ValueError(f"{missing[0]}: must be given, as {spec.id} has no default for it, got nothing")
     env: gym.Env[Any, Any] = mo_gymnasium.make(spec.id, **options)
     return env
 
 
 def _check_types(env_id: str, options: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
     for name, value in options.items():
+        hint = hints.get(name, Any)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(unknown_name(name, value, get_args(hint)))
         try:
-            check_type(value, hints.get(name, Any))
+            check_type(value, hint)
         except TypeCheckError as error:
-            raise ValueError(f"{env_id}: option {name!r} is of the wrong type: {value!r} ({error})") from None
+            kind = hint.__name__ if isinstance(hint, type) else hint
+            raise ValueError(f"{name}: must be {kind} for {env_id}, got {value!r} ({error})") from None
 
 
 def list_envs() -> list[EnvInfo]:
@@ -172,7 +176,7 @@ def _find_spec(env_id: str) -> EnvSpec:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise ValueError(f"environment {env_id!r}: module {module!r} cannot be imported: {error}") from error
+            raise ValueError(f"env: must name a module that can be imported, got {env_id!r} ({error})") from error
     if name not in gym.registry:
         ours = [env_id for env_id, spec in gym.registry.items() if spec.namespace == NAMESPACE]
         others = get_close_matches(name, gym.registry)
@@ -182,7 +186,7 @@ def _find_spec(env_id: str) -> EnvSpec:
 
 def _creator(spec: EnvSpec) -> Callable[..., Any]:
     if spec.entry_point is None:
-        raise ValueError(f"{spec.id} exists as a vector of environments only, not one by one")
+        raise ValueError(f"env: must exist one by one, got {spec.id!r}, which there is as a vector only")
     return load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
 
 

@@ -41,7 +41,7 @@ def vector_of(task: Callable[..., gym.Env[Any, Any]]) -> Callable[..., VectorEnv
 
     def make(num_envs: int = 1, **options: Any) -> VectorEnv[Any, Any, Any]:
         if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+            raise ValueError(f"num_envs: must be at least 1, got {num_envs}")
         first = task(**options)
         if isinstance(first, TokenEnv):
             return TokenVectorEnv(first, num_envs)

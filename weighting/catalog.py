@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from typeguard import TypeCheckError, check_type
 
 from paretune.weighting.base import Weighting
-from paretune.weighting.inputs import Preference
+from paretune.weighting.inputs import Preference, require_known
 from paretune.weighting.modifiers import ModifiedWeighting, modifier_names
 from paretune.weighting.strategies.ctwa import CTWAWeighting
 from paretune.weighting.strategies.dirichlet import RandomWeighting
@@ -71,14 +70,15 @@ warmup=0)
     strategy = WEIGHTINGS[name]
     hints = {**get_type_hints(ModifiedWeighting), **get_type_hints(strategy)}
     for option, value in options.items():
-        if option not in valid:
-            raise ValueError(f"unknown option {option!r} of weighting {name!r}; {_suggest(option, valid)}")
+        require_known(f"option of weighting {name!r}", option, valid)
+        if get_origin(hints[option]) is Literal:
+            require_known(option, value, get_args(hints[option]))
         try:
             check_type(value, hints[option])
         except TypeCheckError as error:
             kind = {field.name: field.type for field in (*fields(ModifiedWeighting), *fields(strategy))}[option]
             raise ValueError(
-                f"{option} of weighting {name!r} must be {kind} (a list is written [1, 2]), got {value!r}"
+                f"{option}: must be {kind} for weighting {name!r} (a list is written [1, 2]), got {value!r}"
             ) from error
     modifiers = {option: options.pop(option) for option in modifier_names(strategy) if option in options}
     make: Callable[..., Weighting] = strategy  # each has fields of its own
@@ -92,18 +92,10 @@ def option_names(name: str) -> list[str]:
     Raises:
         ValueError: If there is no such strategy.
     """
-    if name not in WEIGHTINGS:
-        raise ValueError(f"unknown weighting {name!r}; {_suggest(name, WEIGHTINGS)}")
+    require_known("weighting", name, WEIGHTINGS)
     strategy = WEIGHTINGS[name]
     own = [field.name for field in fields(strategy) if field.init and field.name != "preference"]
     return own + modifier_names(strategy)
-
-
-def _suggest(word: str, known: Collection[str]) -> str:
-    """Say which of the `known` words may have been meant."""
-    nearest = get_close_matches(word, known)
-    listed = ", ".join(map(repr, known))
-    return f"did you mean {' or '.join(map(repr, nearest))}? Known: {listed}" if nearest else f"known: {listed}"
 
 
 def resolve_weighting(
@@ -128,7 +120,8 @@ def resolve_weighting(
         weighting = make_weighting(weighting, chosen, **options)
     elif preference is not None or options:
         raise ValueError(
-            "preference, weighting_options: must be left out when weighting is an object, which has its own"
+            "preference, weighting_options: must be left out when weighting is an object, which has its own, got "
+            f"{preference} and {dict(options or {})}"
         )
     if len(weighting.weights) != len(objectives):
         raise ValueError(

@@ -5,13 +5,13 @@ Shapes: P prompts, G responses per prompt, K objectives.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paretune.weighting.base import Weights
-from paretune.weighting.inputs import finite_array, require
+from paretune.weighting.inputs import finite_array, require, require_known
 
 Source = Literal["rewards", "validation"]
 
@@ -83,7 +83,7 @@ class RunningPerformance:
         Raises:
             ValueError: If `source` or `decay` is out of range.
         """
-        require("source", source, source in ("rewards", "validation"), "'rewards' or 'validation'")
+        require_known("source", source, get_args(Source))
         require("decay", decay, 0 <= decay < 1, "in [0, 1)")
         self._n_objectives, self._source, self._decay = n_objectives, source, decay
         self.value: Weights | None = None

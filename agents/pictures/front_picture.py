@@ -65,9 +65,9 @@ def draw_front(
     front_MK = np.asarray(front, dtype=float).reshape(-1, len(objectives))
     errors_NK = None if standard_error is None else np.asarray(standard_error, dtype=float)
     if len(objectives) < 2:
-        raise ValueError(f"objectives must hold at least two names to draw a front, got {list(objectives)}")
+        raise ValueError(f"objectives: must hold at least two names to draw a front, got {list(objectives)}")
     if len(points_NK) == 0:
-        raise ValueError("performance must hold at least one validation, got none")
+        raise ValueError("performance: must hold at least one validation, got none")
 
     all_pairs = list(combinations(range(len(objectives)), 2))
     pairs = all_pairs[:MAX_PAIRS]

@@ -85,7 +85,7 @@ def draw_replays(path: str | os.PathLike[str], replays: Sequence[Replay]) -> Pat
         ValueError: If there is no replay.
     """
     if not replays:
-        raise ValueError("replays must hold at least one, got none")
+        raise ValueError("replays: must hold at least one, got none")
     first = replays[0]
     scales = [first.own_scale, *(one.scale for one in replays)]
     moving_scale = any(np.ptp(np.append(scale_S, 1.0)) > 1e-9 for scale_S in scales)

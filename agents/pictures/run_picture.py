@@ -69,7 +69,7 @@ def draw_history(path: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]
         ValueError: If `lines` is empty.
     """
     if not lines:
-        raise ValueError("lines must hold at least one step, got none")
+        raise ValueError("lines: must hold at least one step, got none")
     objectives = list(lines[0]["weights"])
     moving_scale = any("meta_reward" in line or abs(line.get("scale", 1.0) - 1.0) > 1e-9 for line in lines)
     groups = _groups(objectives, lines)

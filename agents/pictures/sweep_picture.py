@@ -51,12 +51,12 @@ def draw_sweep(
     """
     k = len(objectives)
     if k < 2:
-        raise ValueError(f"objectives must hold at least two names to draw a sweep, got {list(objectives)}")
+        raise ValueError(f"objectives: must hold at least two names to draw a sweep, got {list(objectives)}")
     weights_NK, ends_NK, front_MK = (
         np.asarray(x, dtype=float).reshape(-1, k) for x in (preferences, performances, front)
     )
     if len(ends_NK) == 0:
-        raise ValueError("performances must hold at least one run, got none")
+        raise ValueError("performances: must hold at least one run, got none")
     exact_EK = None if exact is None else np.asarray(exact, dtype=float).reshape(-1, k)
     pairs = list(combinations(range(k), 2))[:MAX_PAIRS]
     rows, columns = grid(len(pairs))

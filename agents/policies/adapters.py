@@ -108,8 +108,8 @@ def check_savable(model: Any) -> None:
     """Raise ValueError if a checkpoint of an adapted model could not be loaded again."""
     if list(model.peft_config) != [NAME] or not hasattr(model.base_model, "unload"):
         raise ValueError(
-            f"policy: checkpoints must hold one adapter called {NAME!r} of a kind that peft can unload, but the model "
-            f"has {', '.join(f'{name!r} ({c.peft_type.value})' for name, c in model.peft_config.items())}; merge them "
+            f"policy: must have one adapter called {NAME!r} of a kind that peft can unload, for checkpoints, got "
+            f"{', '.join(f'{name!r} ({c.peft_type.value})' for name, c in model.peft_config.items())}; merge them "
             "(merge_and_unload) or train without a run folder"
         )
 
@@ -147,9 +147,11 @@ def read_foundation(folder: Path) -> Foundation:
             return Foundation(base=entries["base"], neutral=entries["neutral"])
         base = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
     except (ValueError, KeyError) as error:
-        raise ValueError(f"policy: {str(folder)!r} must hold an adapter, but it is damaged ({error})") from error
+        raise ValueError(
+            f"policy: must be the folder of an adapter, got {str(folder)!r}, which is damaged ({error})"
+        ) from error
     if not base:
-        raise ValueError(f"policy: the adapter in {str(folder)!r} must name its base_model_name_or_path in {CONFIG}")
+        raise ValueError(f"policy: must name its base_model_name_or_path in {CONFIG}, got none in {str(folder)!r}")
     return Foundation(base=base, neutral=False)
 
 
@@ -164,7 +166,9 @@ def load_adapter(model: Any, folder: Path) -> Any:
     try:
         return peft.PeftModel.from_pretrained(model, folder, is_trainable=True)
     except (ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"policy: the adapter in {str(folder)!r} must fit its base model, but {error}") from error
+        raise ValueError(
+            f"policy: must have an adapter that fits its base model, got {str(folder)!r}: {error}"
+        ) from error
 
 
 def plain_name(name: str) -> str:
@@ -187,8 +191,8 @@ def _check_fingerprint(model: Any, folder: Path) -> None:
     entries = json.loads((folder / FOUNDATION).read_text(encoding="utf-8"))
     if entries["fingerprint"] != _fingerprint(dict(model.named_parameters())):
         raise ValueError(
-            f"policy: the adapter in {str(folder)!r} was trained on other weights than those that "
-            f"{entries['base'] or BASE!r} has now; put the base model back as it was"
+            f"policy: must have an adapter that was trained on the weights that {entries['base'] or BASE!r} has now, "
+            f"got {str(folder)!r}, trained on others; put the base model back as it was"
         )
 
 

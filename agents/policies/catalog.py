@@ -48,7 +48,7 @@ def resolve_policy(
         settings = replace(settings, device=str(policy.device), precision=precision_name(policy.precision))
     elif is_text:
         if options:
-            raise ValueError(f"policy_options: a language model has none, got {dict(options)!r}")
+            raise ValueError(f"policy_options: must be empty for a language model, got {dict(options)!r}")
         policy = load_policy(policy, settings.device, settings.precision)
         if settings.lora_rank is not None and policy.foundation is None:
             policy = _with_lora(policy, settings)
@@ -105,7 +105,7 @@ def reference_of(
 
 def _frozen(initial: Policy, policy: Policy, settings: AgentSettings) -> Policy:
     if settings.kl == 0:
-        raise ValueError("initial: must be left out where there is no KL term (kl=0), which alone compares with it")
+        raise ValueError(f"initial: must be left out where no KL term compares with it (kl=0), got {initial!r}")
     if type(initial) is not type(policy):
         raise ValueError(f"initial: must be a {type(policy).__name__}, as the policy is, got {initial!r}")
     initial.model.requires_grad_(False)
@@ -147,7 +147,7 @@ def _check_lora(policy: LanguageModelPolicy, settings: AgentSettings) -> None:
         has = f"adapters of rank {ranks}" if ranks else "none"
         raise ValueError(
             "lora_rank: must be left out where the policy is an object or a folder with adapters, which stay what they "
-            f"are; got {settings.lora_rank}, and the policy has {has}"
+            f"are, got {settings.lora_rank}, and the policy has {has}"
         )
 
 
@@ -175,6 +175,6 @@ def _check_network(policy: NetworkPolicy, env: gym.Env[Any, Any]) -> None:
     needed = _sizes(env)
     if (policy.config.features, policy.config.actions) != needed:
         raise ValueError(
-            f"policy: must read {needed[0]} features and choose among {needed[1]} actions in this environment, but "
-            f"this network has {policy.config.features} and {policy.config.actions}"
+            f"policy: must read {needed[0]} features and choose among {needed[1]} actions in this environment, got a "
+            f"network with {policy.config.features} and {policy.config.actions}"
         )

@@ -53,7 +53,7 @@ def make_encoder(space: spaces.Space[Any]) -> tuple[Encoder, int]:
                 return _one_hot(low.astype(np.int64), (high - low).astype(np.int64) + 1)
         return _scaled(space.low, space.high)
     raise ValueError(
-        "env: observations must be of a Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple space for a network "
+        "env: must have observations of a Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple space for a network "
         f"policy, got {space}"
     )
 

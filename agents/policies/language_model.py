@@ -88,7 +88,7 @@ class LanguageModelPolicy(Policy):
         self._published_generation_config = savable_generation(model.generation_config)
         self.end_tokens = end_tokens(model, tokenizer)
         if not self.end_tokens:
-            raise ValueError(f"policy: the model and tokenizer of {name!r} must name an end token; neither does")
+            raise ValueError(f"policy: must name an end token in model or tokenizer, got none in {name!r}")
         self.pad_token = self.end_tokens[0]  # masked everywhere; a tokenizer's own may lie outside of the vocabulary
         # generate() fills unset options from the model's own configuration: a bare one keeps the distribution pure.
         model.generation_config = GenerationConfig(eos_token_id=self.end_tokens, pad_token_id=self.pad_token)

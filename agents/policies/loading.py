@@ -49,7 +49,7 @@ def load_policy(name: str | Path, device: str = "auto", precision: Precision = "
     source: str | Path = path
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise ValueError(f"policy: the GGUF file {str(name)!r} must exist, but it does not")
+            raise ValueError(f"policy: must be a GGUF file that exists, got {str(name)!r}")
         _require_gguf()
         source, options = path.parent, {"gguf_file": path.name}
     elif not path.is_dir():
@@ -73,7 +73,7 @@ def _load_adapted(folder: Path, name: str, device: str, precision: Precision) ->
     foundation = adapters.read_foundation(folder)
     base = load_policy(foundation.base or folder / adapters.BASE, device, precision)
     if base.foundation is not None:
-        raise ValueError(f"policy: the base model of the adapter in {name!r} must have no adapters itself")
+        raise ValueError(f"policy: must be an adapter of a model without adapters, got {name!r}")
     model = adapters.load_adapter(base.model, folder)
     tokenizer = base.tokenizer
     if (folder / "tokenizer_config.json").is_file():
@@ -115,7 +115,7 @@ def pick_precision(name: Precision, device: torch.device) -> torch.dtype:
         supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if supported else torch.float32
     if name not in FORMATS:
-        raise ValueError(f"precision: must be auto or one of {sorted(FORMATS)}, got {name!r}")
+        raise ValueError(unknown_name("precision", name, ["auto", *FORMATS]))
     return FORMATS[name]
 
 

@@ -136,5 +136,7 @@ class NetworkPolicy(Policy):
             policy = cls(NetworkConfig(**{**values, "hidden": tuple(values["hidden"])}), device=device)
             policy.model.load_state_dict(load_file(folder / WEIGHTS))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise ValueError(f"policy: {str(folder)!r} must hold a network that was saved, but {error}") from error
+            raise ValueError(
+                f"policy: must be the folder of a network that was saved, got {str(folder)!r}: {error}"
+            ) from error
         return policy

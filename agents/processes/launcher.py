@@ -60,11 +60,9 @@ def _launched() -> InShards:
     if not _is_set("ACCELERATE_USE_FSDP"):
         return "none"
     if os.environ.get("FSDP_VERSION", "1") != "2":
-        raise ValueError(
-            "sharding: must be FSDP2, but accelerate was asked for the first version; launch with --fsdp_version 2"
-        )
+        raise ValueError("sharding: must be FSDP2, got the first version from accelerate; launch with --fsdp_version 2")
     if _is_set("FSDP_OFFLOAD_PARAMS"):
-        raise ValueError("sharding: must keep parameters on the device, but accelerate was asked to offload them")
+        raise ValueError("sharding: must keep parameters on the device, got FSDP_OFFLOAD_PARAMS from accelerate")
     return "fsdp"
 
 
@@ -74,14 +72,14 @@ def _deepspeed() -> InShards:
     for name in ("offload_optimizer", "offload_param"):
         if (device := str(zero[name]).lower()) != "none":
             raise ValueError(
-                f"sharding: must keep everything on the device, but accelerate was asked for DeepSpeed with {name} to "
-                f"{device}; launch without, or shard more with --sharding fsdp"
+                f"sharding: must keep everything on the device, got DeepSpeed with {name} to {device} from accelerate; "
+                f"launch without, or shard more with --sharding fsdp"
             )
     names: dict[str, InShards] = {"0": "none", "1": "zero1", "2": "zero2"}
     stage = str(zero["stage"])
     if stage not in names:
         raise ValueError(
-            f"sharding: must be DeepSpeed's ZeRO stage 0, 1 or 2, but accelerate was asked for {stage}; what stage 3 "
+            f"sharding: must be DeepSpeed's ZeRO stage 0, 1 or 2, got stage {stage} from accelerate; what stage 3 "
             "shards, --sharding fsdp does (torch's FSDP2; accelerate's --use_fsdp --fsdp_version 2)"
         )
     return names[stage]
@@ -104,7 +102,7 @@ def _zero_options() -> dict[str, Any]:
         return {"stage": stage, **{name: value.get("device", "none") for name, value in devices.items()}}
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"sharding: accelerate's deepspeed_config_file must be a JSON file, got {file!r} ({error})"
+            f"sharding: must have a JSON file for accelerate's deepspeed_config_file, got {file!r} ({error})"
         ) from error
 
 

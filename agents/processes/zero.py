@@ -138,7 +138,7 @@ def check_deepspeed() -> None:
             'install -e ".[deepspeed]" in a clone; fsdp needs no extra'
         )
     if not compare_versions("deepspeed", ">=", NEEDED):
-        raise ValueError(f"sharding: DeepSpeed must be of version {NEEDED} or newer, got {version('deepspeed')}")
+        raise ValueError(f"sharding: must have DeepSpeed {NEEDED} or newer, got {version('deepspeed')}")
 
 
 class _Holder(nn.Module):

@@ -120,6 +120,6 @@ def _checksum(path: Path) -> str:
 
 def _damaged(folder: Path, reason: str) -> ValueError:
     return ValueError(
-        f"checkpoint: {str(folder)!r} is damaged: {reason}; remove this folder and resume again, from the checkpoint "
-        "before it or, if there is none, from the start"
+        f"checkpoint: must be whole, got {str(folder)!r}, which is damaged: {reason}; remove this folder and resume "
+        "again, from the checkpoint before it or, if there is none, from the start"
     )

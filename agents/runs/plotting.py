@@ -23,5 +23,5 @@ def plot_run(run: RunFolder) -> list[Path]:
     run.config()
     lines = run.metrics()
     if not lines:
-        raise ValueError(f"run: {str(run.path)!r} must hold at least one validation to draw, but the run has none yet")
+        raise ValueError(f"run: must hold at least one validation to draw, got none yet in {str(run.path)!r}")
     return draw_run(run.path, lines)

@@ -91,7 +91,8 @@ def replay(
     config, lines = run.config(), run.metrics()
     if len(lines) < 2 or lines[0]["step"] != 0:
         raise ValueError(
-            f"run: {str(run.path)!r} must hold the metrics of its training from step 0 to at least 1 to be replayed"
+            f"run: must hold the metrics of its training from step 0 to at least 1 to be replayed, got "
+            f"{[line['step'] for line in lines]} in {str(run.path)!r}"
         )
     objectives = tuple(lines[0]["weights"])
     if isinstance(weighting, str) and preference is None:
@@ -138,14 +139,15 @@ def _weights_on(
 def _without_rewards(run: Path, step: int, rewards: Mapping[int, Array]) -> ValueError:
     if not rewards:
         return ValueError(
-            f"run: {str(run)!r} must hold a history (history/) to be replayed, but has none: it was trained by an "
-            "older version of paretune; train it again"
+            f"run: must hold a history (history/) to be replayed, got none in {str(run)!r}: it was trained by an older "
+            "version of paretune; train it again"
         )
-    return ValueError(f"run: {str(run)!r} must hold a history of every step to be replayed, but lacks step {step}")
+    return ValueError(f"run: must hold a history of every step to be replayed, got none of step {step} in {str(run)!r}")
 
 
 def _without_gram(strategy: Weighting, run: Path, step: int, number: int) -> ValueError:
     return ValueError(
-        f"weighting: {strategy.name!r} needs a Gram matrix at step {step}, which the history of {str(run)!r} lacks (it "
-        f"has {number}); a run trained with --record-gram (in Python record_gram=True) has one for every step"
+        f"weighting: must do without a Gram matrix at step {step}, which the history of {str(run)!r} lacks (it has "
+        f"{number}), got {strategy.name!r}; a run trained with --record-gram (in Python record_gram=True) has one for "
+        "every step"
     )

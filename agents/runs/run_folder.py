@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paretune.agents.files import atomic_path, remove, write_json
+from paretune.envs.suggest import unknown_name
 from paretune.weighting import ParetoArchive
 
 PACKAGES = ("paretune", "torch", "transformers", "gymnasium", "mo-gymnasium", "pymoo", "math-verify")
@@ -66,11 +67,12 @@ class RunFolder:
     def check_free(self, overwrite: bool = False) -> None:
         """Raise ValueError if the folder holds a run that must not be replaced, or cannot be a folder."""
         if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"out: {str(self.path)!r} must be a folder, but a file of this name exists")
+            raise ValueError(f"out: must be a folder, got {str(self.path)!r}, which is a file")
         if self.config_path.exists() and not overwrite:
             raise ValueError(
-                f"out: {str(self.path)!r} already holds another run; go on with that one (--resume; in Python "
-                "Agent.load(folder)), replace it (--overwrite; overwrite=True) or name another folder"
+                f"out: must be a new folder, got {str(self.path)!r}, which already holds another run; go on with that "
+                "one (--resume; in Python Agent.load(folder)), replace it (--overwrite; overwrite=True) or name "
+                "another folder"
             )
 
     def create(self, config: dict[str, Any]) -> None:
@@ -90,15 +92,20 @@ class RunFolder:
             ValueError: If the folder holds no run.
         """
         if (self.path / "sweep.json").is_file():
-            raise ValueError(f"run: {str(self.path)!r} is the folder of a sweep; name one of its runs, such as run-000")
+            raise ValueError(
+                f"run: must be the folder of a run, got that of a sweep, {str(self.path)!r}; name one of its runs, "
+                "such as run-000"
+            )
         if not self.config_path.is_file():
-            raise ValueError(f"run: {str(self.path)!r} must be the folder of a run, but it has no config.json")
+            raise ValueError(f"run: must be the folder of a run, got {str(self.path)!r}, which has no config.json")
         try:
             config = json.loads(self.config_path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"run: {str(self.config_path)!r} must be JSON, but it is damaged ({error})") from error
+            raise ValueError(f"run: must be JSON, got {str(self.config_path)!r}, which is damaged ({error})") from error
         if not isinstance(config, dict):
-            raise ValueError(f"run: {str(self.config_path)!r} must hold settings by name, got {type(config).__name__}")
+            raise ValueError(
+                f"run: must hold settings by name, got {type(config).__name__} in {str(self.config_path)!r}"
+            )
         return config
 
     def append_metrics(self, line: dict[str, Any]) -> None:
@@ -155,7 +162,7 @@ class RunFolder:
         for path in found:
             if path.name == name:
                 return path
-        raise ValueError(f"checkpoint: must be one of {[path.name for path in found]}, got {name!r}")
+        raise ValueError(unknown_name("checkpoint", name, [path.name for path in found]))
 
     def prune_checkpoints(self, keep: set[str]) -> None:
         """Remove all checkpoints but the last and those named in `keep`."""

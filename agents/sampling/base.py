@@ -40,10 +40,10 @@ def encode_fitting(policy: LanguageModelPolicy, prompts: Sequence[Prompt], max_n
     longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
     if context is not None and len(encoded[longest]) + max_new_tokens > context:
         raise ValueError(
-            f"prompt: with a response of max_new_tokens={max_new_tokens} (by default the environment's "
-            f"max_tokens) it must fit into the context of {context} tokens of policy {policy.name!r}, but "
-            f"this one has {len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, "
-            "leave long prompts out (max_prompt_chars of paretune/Math-v0) or take another policy"
+            f"prompt: must fit, with a response of max_new_tokens={max_new_tokens} (by default the environment's "
+            f"max_tokens), into the context of {context} tokens of policy {policy.name!r}, got one of "
+            f"{len(encoded[longest])} tokens: {prompts[longest].text[:80]!r}; lower max_new_tokens, leave long prompts "
+            "out (max_prompt_chars of paretune/Math-v0) or take another policy"
         )
     return encoded
 

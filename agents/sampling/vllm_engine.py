@@ -148,21 +148,21 @@ class VllmEngine:
         assert _running is not None
         if self._processes.size > 1:
             raise ValueError(
-                "sampler: must be the same vLLM engine for all agents of a process that trains with others"
+                "sampler: must be the same vLLM engine for all agents of a process that trains with others, got two"
             )
         _running.llm.llm_engine.engine_core.shutdown()
         _running.folder.cleanup()
         _running = None
 
     def _cannot_run(self, policy: LanguageModelPolicy, error: Exception) -> ValueError:
-        return ValueError(f"sampler: vLLM must be able to run {policy.name!r}, but it says: {error}")
+        return ValueError(f"sampler: must be able to run the policy, got {policy.name!r}, of which vLLM says: {error}")
 
 
 def _check_room(llm: Any, longest: int) -> None:
     room = llm.model_config.max_model_len
     if longest > room:
         raise ValueError(
-            f"sampler: vLLM's memory must have room for a prompt and its response of {longest} tokens, but it holds "
+            f"sampler: must have room in vLLM's memory for a prompt and its response of {longest} tokens, got room for "
             f"{room}; on a GPU a larger sampler_memory holds more"
         )
 

@@ -105,7 +105,7 @@ class VllmSampler:
         if self.top_p < 1 and self.temperature != 1:
             raise ValueError(
                 "top_p: must be 1 with temperature != 1 and a vLLM sampler, which then tells log-probabilities after "
-                f"top-p only; got top_p={self.top_p} and temperature={self.temperature}"
+                f"top-p only, got top_p={self.top_p} and temperature={self.temperature}"
             )
 
     def check_context(self, prompts: Sequence[Prompt]) -> None:

@@ -57,7 +57,7 @@ class VllmServer:
         """
         if folder is None:
             raise ValueError(
-                "sampler_folder: must be a folder that the vLLM server sees as well, for new weights; got none"
+                "sampler_folder: must be a folder that the vLLM server sees as well, for new weights, got none"
             )
         self._url, self._processes = url.rstrip("/"), processes or Processes()
         self._model = self._about(temperature, top_p)
@@ -94,8 +94,9 @@ class VllmServer:
         wanted = "processed_logprobs" if temperature != 1 else "raw_logprobs"
         if mode != wanted and (temperature, top_p) != (1, 1):
             raise ValueError(
-                f"sampler_url: the server must tell log-probabilities at the temperature, before top-p: start it with "
-                f"--logprobs-mode {wanted} for temperature={temperature} and top_p={top_p}; it has {mode}"
+                f"sampler_url: must be of a server that tells log-probabilities at the temperature, before top-p, got "
+                f"one of mode {mode}; start it with --logprobs-mode {wanted} for temperature={temperature} and "
+                f"top_p={top_p}"
             )
         return str(model)
 

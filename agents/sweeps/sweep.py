@@ -116,7 +116,9 @@ class Sweep:
         if not isinstance(weighting, str):
             raise ValueError(f"weighting: must be a name, as each run needs one of its own, got {weighting!r}")
         if "preference" in arguments:
-            raise ValueError("preference: a sweep takes preferences, a number of them or a list")
+            raise ValueError(
+                f"preference: must be left to preferences, which a sweep takes, got {arguments['preference']}"
+            )
         self.agent, self.policy, self.weighting = agent, policy, weighting
         self.steps, self.refine, self.display, self.arguments = steps, refine, display, arguments
         self.env = resolve_env(env, env_options)
@@ -211,7 +213,7 @@ class Sweep:
     def _open(self, folder: Path, overwrite: bool) -> None:
         """Write what the sweep is to its folder, or check that the folder holds this very sweep."""
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"out: {str(folder)!r} must be a folder, but a file of this name exists")
+            raise ValueError(f"out: must be a folder, got {str(folder)!r}, which is a file")
         path = folder / "sweep.json"
         described = json.loads(json.dumps(self._description(), default=_plain))
         if path.exists() and not overwrite:
@@ -219,12 +221,15 @@ class Sweep:
             for name in described.keys() | stored.keys():
                 if described.get(name) != stored.get(name):
                     raise ValueError(
-                        f"out: {str(folder)!r} holds another sweep, whose {name} is {stored.get(name)!r} and not "
-                        f"{described.get(name)!r}; replace it (overwrite) or name another folder"
+                        f"out: must be a new folder or that of this sweep, got {str(folder)!r}, which holds another "
+                        f"one, whose {name} is {stored.get(name)!r} and not {described.get(name)!r}; replace it "
+                        "(overwrite) or name another folder"
                     )
             return
         if folder.exists() and not path.exists() and any(folder.iterdir()):
-            raise ValueError(f"out: {str(folder)!r} must be a new folder or that of a sweep; it holds something else")
+            raise ValueError(
+                f"out: must be a new folder or that of a sweep, got {str(folder)!r}, which holds something else"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for old in (*folder.glob("run-[0-9]*"), folder / "archive.json", folder / "front.png"):
             remove(old)
@@ -270,7 +275,9 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"out: {str(path)!r} must be JSON, but it is damaged ({error}); replace the sweep") from error
+        raise ValueError(
+            f"out: must be JSON, got {str(path)!r}, which is damaged ({error}); replace the sweep"
+        ) from error
     if not isinstance(stored, dict):
-        raise ValueError(f"out: {str(path)!r} must describe a sweep, but holds {type(stored).__name__}")
+        raise ValueError(f"out: must describe a sweep, got {type(stored).__name__} in {str(path)!r}")
     return stored

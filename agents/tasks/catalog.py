@@ -53,8 +53,8 @@ def _check_steppable(env: Any) -> None:
         raise ValueError(f"env: must be an id or an environment, got {env!r}")
     if isinstance(env.unwrapped, ResponseEnv):
         raise ValueError(
-            f"env: a paretune.envs.ResponseEnv must come without further wrappers, got {env!r}; agents read prompts "
-            "and vector rewards in batches, which wrappers do not see"
+            f"env: must come without further wrappers if it is a paretune.envs.ResponseEnv, got {env!r}; agents read "
+            "prompts and vector rewards in batches, which wrappers do not see"
         )
     discrete_actions(env)
     objective_count(env)

@@ -48,7 +48,7 @@ class GymCopies:
         try:
             self._envs = [copy.deepcopy(env)]
         except (TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
-            raise ValueError(f"env: must be one that copy.deepcopy can copy, but {env!r} is not: {error}") from error
+            raise ValueError(f"env: must be one that copy.deepcopy can copy, got {env!r}: {error}") from error
         self._original = env
         self._encode, self.width = make_encoder(env.observation_space)
         self._first_action = int(discrete_actions(env).start)
@@ -74,8 +74,8 @@ class GymCopies:
             observation, reward, terminated, truncated, _ = self._envs[b].step(self._first_action + int(actions[b]))
             if np.asarray(reward).shape != (self._k,):
                 raise ValueError(
-                    f"env: rewards must have shape ({self._k},), one number for each objective, but a step of "
-                    f"{self._original!r} returned {reward!r}"
+                    f"env: must return rewards of shape ({self._k},), one number for each objective, got {reward!r} "
+                    f"from a step of {self._original!r}"
                 )
             observations.append(observation)
             rewards[b] = reward

@@ -126,5 +126,5 @@ def prompts_of(env: ResponseEnv, split: Split, limit: int | None = None) -> list
     """
     prompts = env.prompts(split, limit)
     if not prompts:
-        raise ValueError(f"env: its {split} split must hold at least one prompt, but it is empty")
+        raise ValueError(f"env: must have at least one prompt in its {split} split, got none")
     return prompts

@@ -23,9 +23,7 @@ def check_reports() -> None:
     """Raise ValueError where a package is missing that the reports need: better now than when all runs are done."""
     for package in ("pyarrow", "plotly"):
         if find_spec(package) is None:
-            raise ValueError(
-                f'bench: the reports need {package}; install the extra "bench": pip install "paretune[bench]"'
-            )
+            raise ValueError(f'bench: {package} needs the extra "bench": pip install "paretune[bench]"')
 
 
 def write_reports(bench: Bench) -> Summary:

@@ -122,7 +122,9 @@ class Grid:
         """
         cells = self.cells()
         if not cells:
-            raise ValueError("grid: must have at least one environment, agent, weighting, preference and seed")
+            raise ValueError(
+                "grid: must have at least one environment, agent, weighting, preference and seed, got no cell"
+            )
         labels = {cell.weighting: cell.setup["weighting"] for cell in cells}
         if self.baseline not in labels:
             raise ValueError(unknown_name("baseline", self.baseline, labels))
@@ -170,7 +172,7 @@ class Grid:
         settings = {**(self.settings or {}), **env.settings, **agent.settings, **weighting.settings}
         for name, reason in FIXED_BY_BENCH.items():
             if name in settings:
-                raise ValueError(f"settings: must not have {name!r}: {reason}")
+                raise ValueError(f"settings: must not have {name!r}, as {reason}, got {settings[name]!r}")
         return {
             "env": env.id,
             "env_options": dict(env.options),
@@ -223,7 +225,9 @@ def _check_names(cells: Sequence[Cell]) -> None:
     for cell in cells:
         twin = seen.setdefault(cell.name.lower(), cell)  # some file systems do not tell the cases apart
         if twin is not cell:
-            raise ValueError(f"grid: two arms are called {cell.name!r}; give one of them a label")
+            raise ValueError(
+                f"label: must be another for each arm, got two arms called {cell.name!r}; give one of them a label"
+            )
 
 
 def _check_agent(setup: Mapping[str, Any]) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class RayCluster:
         try:
             ray.init(address=address, log_to_driver=False, ignore_reinit_error=True, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ValueError(f"ray: there is no Ray cluster at {address!r} ({error})") from error
+            raise ValueError(f"ray: must be the address of a Ray cluster, got {address!r} ({error})") from error
         processors = int(ray.cluster_resources().get("CPU", 1))
         self.jobs = max(1, processors // threads) if jobs is None else jobs
         # A worker ends with its cell: memory is measured and given back, as with local processes.
@@ -92,7 +92,7 @@ def _check_reachable(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ValueError(f"ray: there is no Ray cluster at {address!r} ({error})") from error
+        raise ValueError(f"ray: must be the address of a Ray cluster, got {address!r} ({error})") from error
 
 
 def _attempt(work: Work) -> bool:

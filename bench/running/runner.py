@@ -162,7 +162,9 @@ class Bench:
             with FileLock(self.folder / ".lock", blocking=False):
                 yield
         except Timeout:
-            raise ValueError(f"out: another process is running the benchmark in {str(self.folder)!r}") from None
+            raise ValueError(
+                f"out: must be free, got {str(self.folder)!r}, where another process is running the benchmark"
+            ) from None
 
     def _cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.name
@@ -170,9 +172,11 @@ class Bench:
     def _check_folder(self, overwrite: bool) -> None:
         folder = self.folder
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"out: {str(folder)!r} must be a folder, but a file of this name exists")
+            raise ValueError(f"out: must be a folder, got {str(folder)!r}, which is a file")
         if folder.exists() and any(folder.iterdir()) and not ((folder / MARK).exists() or (folder / "cells").exists()):
-            raise ValueError(f"out: {str(folder)!r} must be a new folder or a benchmark's; it holds something else")
+            raise ValueError(
+                f"out: must be a new folder or a benchmark's, got {str(folder)!r}, which holds something else"
+            )
         if overwrite:
             return
         for cell in self.cells:
@@ -192,7 +196,9 @@ def _read_mark(path: Path) -> dict[str, Any]:
         mark = json.loads(path.read_text(encoding="utf-8"))
         return {"provenance": [dict(source) for source in mark["provenance"]]}
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"out: {str(path)!r} is damaged ({error}); remove it, the finished cells stay") from error
+        raise ValueError(
+            f"out: must be whole, got {str(path)!r}, which is damaged ({error}); remove it, the finished cells stay"
+        ) from error
 
 
 def _check_setup(cell: Cell, stored: dict[str, Any], folder: Path) -> None:
@@ -201,9 +207,9 @@ def _check_setup(cell: Cell, stored: dict[str, Any], folder: Path) -> None:
     for name in wanted.keys() | found.keys():
         if wanted.get(name) != found.get(name):
             raise ValueError(
-                f"out: {str(folder)!r} holds another cell {cell.name}, whose {name} is {found.get(name)!r} and not "
-                f"{wanted.get(name)!r}; replace the benchmark (overwrite), name another folder, or give the arm "
-                "another label"
+                f"out: must be a new folder or this benchmark's, got {str(folder)!r}, which holds another cell "
+                f"{cell.name}, whose {name} is {found.get(name)!r} and not {wanted.get(name)!r}; replace the benchmark "
+                "(overwrite), name another folder, or give the arm another label"
             )
 
 

@@ -131,7 +131,7 @@ def _check(strata: Sequence[Array]) -> None:
     if not strata or not all(len(values) for values in strata):
         raise ValueError(f"tasks: must be at least one, each with runs, got {[len(values) for values in strata]} runs")
     if any(np.isnan(values).any() for values in strata):
-        raise ValueError("tasks: values must be numbers, got NaN")
+        raise ValueError("tasks: must hold numbers, got NaN")
 
 
 def _middle_mean(values_Rn: Array) -> Array:

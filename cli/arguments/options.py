@@ -30,9 +30,9 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not (equals and key.isidentifier()):
-            raise ValueError(f"options must be words KEY=VALUE such as terms=2, got {word!r}")
+            raise ValueError(f"options: must be words KEY=VALUE such as terms=2, got {word!r}")
         if key in options:
-            raise ValueError(f"options must name each key once, got {key!r} twice")
+            raise ValueError(f"options: must name each key once, got {key!r} twice")
         options[key] = _literal(text)
     return options
 

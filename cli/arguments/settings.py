@@ -163,9 +163,11 @@ def load_settings_file(path: Path, kind: type[HasConfig] = TrainSettings) -> dic
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except ValueError as error:
-        raise ValueError(f"config: {str(path)!r} cannot be read as {path.suffix[1:].upper()}: {error}") from error
+        raise ValueError(
+            f"config: must be readable as {path.suffix[1:].upper()}, got {str(path)!r}: {error}"
+        ) from error
     if not isinstance(values, dict):
-        raise ValueError(f"config: {str(path)!r} must hold settings by name, got {type(values).__name__}")
+        raise ValueError(f"config: must hold settings by name, got {type(values).__name__} in {str(path)!r}")
     return checked(values, path, kind)
 
 

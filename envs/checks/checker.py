@@ -68,10 +68,10 @@ def check_env(
         >>> check_env(make_env("paretune/TokenConvex-v0"))
     """
     if not isinstance(env, gym.Env):
-        raise ValueError(f"env must be a gymnasium.Env; got {env!r}")
+        raise ValueError(f"env: must be a gymnasium.Env, got {env!r}")
     for name, number in {"episodes": episodes, "max_steps": max_steps}.items():
         if number < 1:
-            raise ValueError(f"{name} must be at least 1; got {number}")
+            raise ValueError(f"{name}: must be at least 1, got {number}")
     rules = _rules(env.unwrapped)
     for name in skip:
         if name not in ALL_RULES:

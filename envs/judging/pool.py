@@ -57,9 +57,9 @@ class JudgePool:
         """
         workers = min(2, os.cpu_count() or 1) if workers is None else workers
         if workers < 1:
-            raise ValueError(f"workers must be at least 1, not {workers}")
+            raise ValueError(f"workers: must be at least 1, got {workers}")
         if not 0 < time_limit < math.inf:
-            raise ValueError(f"time_limit must be a positive number of seconds, not {time_limit}")
+            raise ValueError(f"time_limit: must be a positive number of seconds, got {time_limit}")
         self.judge, self.argument = judge, argument
         self.workers = workers
         self.time_limit = time_limit

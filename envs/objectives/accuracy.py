@@ -14,6 +14,7 @@ from paretune.envs.judging.answers import FALLBACKS, last_boxed
 from paretune.envs.judging.verifier import AnswerVerifier, shared_verifier
 from paretune.envs.objectives.base import Objective, Scores
 from paretune.envs.prompts import Prompt
+from paretune.envs.suggest import unknown_name
 
 _COUNTS_LOCK = threading.Lock()
 
@@ -48,7 +49,7 @@ class Accuracy(Objective):
             ValueError: If there is no such fallback.
         """
         if fallback not in FALLBACKS:
-            raise ValueError(f"fallback must be one of {', '.join(FALLBACKS)}, not {fallback!r}")
+            raise ValueError(unknown_name("fallback", fallback, FALLBACKS))
         self.fallback = fallback
         self._verifier = verifier
         self._no_answer = 0
@@ -75,7 +76,7 @@ class Accuracy(Objective):
         references = [last_boxed(prompt.answer) or prompt.answer.strip() for prompt in prompts]
         if "" in references:
             raise ValueError(
-                f"accuracy needs a reference answer for every prompt; number {references.index('')} has none"
+                f"prompts: must have a reference answer each, for accuracy, got none for number {references.index('')}"
             )
         answers = [last_boxed(response) or FALLBACKS[self.fallback](response) or "" for response in responses]
         verdicts = self.verifier.equal(references, answers)

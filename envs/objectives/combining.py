@@ -47,14 +47,14 @@ class FunctionObjective(Objective):
         scores_B = np.array(self.function(prompts, responses), dtype=np.float32)
         if scores_B.shape != (len(responses),):
             raise ValueError(
-                f"objective {self.name!r} must return one score per response, shape ({len(responses)},), "
-                f"not shape {scores_B.shape}"
+                f"objective {self.name!r}: must return one score per response, shape ({len(responses)},), "
+                f"got shape {scores_B.shape}"
             )
         outside = np.flatnonzero(~((scores_B >= 0) & (scores_B <= 1)))
         if outside.size:
             raise ValueError(
-                f"objective {self.name!r} must return scores in [0, 1]; "
-                f"that of response {outside[0]} is {scores_B[outside[0]]}"
+                f"objective {self.name!r}: must return scores in [0, 1], "
+                f"got {scores_B[outside[0]]} for response {outside[0]}"
             )
         return scores_B
 
@@ -68,11 +68,11 @@ def as_objective(objective: Objective | ObjectiveFunction) -> Objective:
     if isinstance(objective, Objective):
         return objective
     if not callable(objective):
-        raise ValueError(f"an objective must be an Objective or a function of prompts and responses, not {objective!r}")
+        raise ValueError(f"objectives: must be Objectives or functions of prompts and responses, got {objective!r}")
     name = getattr(objective, "__name__", "<none>")
     if not name.isidentifier():
         raise ValueError(
-            f"{objective!r} has no name for an objective; give it one with FunctionObjective(name, function)"
+            f"objectives: must have names, got {objective!r}; give it one with FunctionObjective(name, function)"
         )
     return FunctionObjective(name, objective)
 
@@ -95,7 +95,7 @@ def evaluate(objectives: Sequence[Objective], prompts: Sequence[Prompt], respons
     for leaf in leaves(objectives):
         if np.shape(scores[id(leaf)]) != (len(responses),):
             shape = np.shape(scores[id(leaf)])
-            raise ValueError(f"objective {leaf.name!r} must return shape ({len(responses)},); got {shape}")
+            raise ValueError(f"objective {leaf.name!r}: must return shape ({len(responses)},), got {shape}")
     return np.stack([_combine(objective, scores) for objective in objectives], axis=1, dtype=np.float32)
 
 
@@ -137,7 +137,7 @@ class Combination(Objective):
         self.name = name
         self.parts = tuple(as_objective(part) for part in parts)
         if not self.parts:
-            raise ValueError(f"objective {name!r} must combine at least one objective, not none")
+            raise ValueError(f"objectives: must be at least one for {name!r} to combine, got none")
 
     @abstractmethod
     def combine(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -192,9 +192,11 @@ class WeightedSum(Combination):
         super().__init__(name, objectives)
         given = np.array(weights, dtype=np.float64)
         if given.shape != (len(self.parts),):
-            raise ValueError(f"weights of {name!r} must be {len(self.parts)} numbers, one per objective, not {weights}")
+            raise ValueError(
+                f"weights: must be {len(self.parts)} numbers, one per objective of {name!r}, got {weights}"
+            )
         if not (np.isfinite(given).all() and (given >= 0).all() and given.sum() > 0):
-            raise ValueError(f"weights of {name!r} must be finite, not negative and not all zero, not {weights}")
+            raise ValueError(f"weights: must be finite, not negative and not all zero, got {weights}")
         self.weights = given / given.sum()
 
     def combine(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -250,7 +252,7 @@ class Gated(Combination):
             ValueError: If the threshold is outside (0, 1].
         """
         if not 0 < threshold <= 1:
-            raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+            raise ValueError(f"threshold: must be in (0, 1], got {threshold}")
         inner = as_objective(objective)
         super().__init__(name or inner.name, (inner, by))
         self.threshold = threshold

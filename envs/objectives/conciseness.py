@@ -56,7 +56,7 @@ class Conciseness(Objective):
             ValueError: If `max_tokens` is not positive.
         """
         if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {max_tokens}")
+            raise ValueError(f"max_tokens: must be at least 1, got {max_tokens}")
         self.max_tokens = max_tokens
         self._count_tokens = count_tokens or estimate_tokens
 

@@ -82,13 +82,13 @@ class RewardModel(Objective):
         """
         for argument, value in (("batch", batch), ("max_tokens", max_tokens)):
             if value < 1:
-                raise ValueError(f"{argument} must be at least 1; got {value}")
+                raise ValueError(f"{argument}: must be at least 1, got {value}")
         _check_calibration(midpoint, spread)
         self.name, self.midpoint, self.spread = name, float(midpoint), float(spread)
         self._batch, self._max_tokens = batch, max_tokens
         given = not isinstance(model, str | Path)
         if given and tokenizer is None:
-            raise ValueError("tokenizer must be given along with a model that is not loaded from a folder; got None")
+            raise ValueError("tokenizer: must be given along with a model that is not loaded from a folder, got None")
         loaded: tuple[Any, Any] = (model, tokenizer) if given else _load(str(model), tokenizer)
         self._model, self._tokenizer = loaded
         if device is None and not given:
@@ -130,7 +130,7 @@ class RewardModel(Objective):
         outputs = np.concatenate(parts)
         if not np.isfinite(outputs).all():
             raise ValueError(
-                f"{self.name}: the model's outputs must be finite; got {outputs[~np.isfinite(outputs)][0]}"
+                f"objective {self.name!r}: must have finite outputs, got {outputs[~np.isfinite(outputs)][0]}"
             )
         return outputs
 
@@ -147,10 +147,10 @@ class RewardModel(Objective):
             ValueError: If half of the texts or more have the same output, or there are fewer than 4.
         """
         if len(responses) < 4:
-            raise ValueError(f"responses: must be at least 4 reference texts; got {len(responses)}")
+            raise ValueError(f"responses: must be at least 4 reference texts, got {len(responses)}")
         lower, middle, upper = np.quantile(self.outputs(prompts, responses), [0.25, 0.5, 0.75]).tolist()
         if upper <= lower:
-            raise ValueError(f"responses: must differ in the model's output; got quartiles {lower} and {upper}")
+            raise ValueError(f"responses: must differ in the model's output, got quartiles {lower} and {upper}")
         other = object.__new__(type(self))
         other.__dict__ |= self.__dict__ | {"midpoint": middle, "spread": (upper - lower) / (2 * math.log(3))}
         return other
@@ -175,18 +175,18 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 def _check_calibration(midpoint: float, spread: float) -> None:
     if not math.isfinite(midpoint):
-        raise ValueError(f"midpoint must be a finite number; got {midpoint}")
+        raise ValueError(f"midpoint: must be a finite number, got {midpoint}")
     if not 0 < spread < math.inf:
-        raise ValueError(f"spread must be a number above 0; got {spread}")
+        raise ValueError(f"spread: must be a number above 0, got {spread}")
 
 
 def _checked_label(label: int | None, labels: int) -> int:
     if label is None and labels != 1:
         raise ValueError(
-            f"label must say which of the model's {labels} outputs is the score, 0 to {labels - 1}; got None"
+            f"label: must say which of the model's {labels} outputs is the score, 0 to {labels - 1}, got None"
         )
     if label is not None and not 0 <= label < labels:
-        raise ValueError(f"label must be from 0 to {labels - 1}, as the model has outputs; got {label}")
+        raise ValueError(f"label: must be from 0 to {labels - 1}, as the model has outputs, got {label}")
     return label or 0
 
 
@@ -198,7 +198,7 @@ def _load(source: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[Any, 
         return model, tokenizer or AutoTokenizer.from_pretrained(source)
     except OSError as error:
         raise ValueError(
-            f"model: must be a sequence-classification model or its folder; got {source!r}: {error}"
+            f"model: must be a sequence-classification model or its folder, got {source!r}: {error}"
         ) from error
 
 
@@ -215,6 +215,6 @@ def _make_paddable(model: Any, tokenizer: Any) -> None:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
-        raise ValueError("tokenizer must have a padding or an end token; got one with neither")
+        raise ValueError("tokenizer: must have a padding or an end token, got one with neither")
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id

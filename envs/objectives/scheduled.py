@@ -43,12 +43,12 @@ class TrainingClock(Objective):
         except (TypeError, ValueError):
             given = np.zeros(0)
         if given.ndim != 2 or given.shape[1] != 2 or not np.isfinite(given).all():
-            raise ValueError(f"points must be a list of [batch, factor], not {points!r}")
+            raise ValueError(f"points: must be a list of [batch, factor], got {points!r}")
         batches, factors = given.T
         if batches[0] != 0 or (np.diff(batches) <= 0).any():
-            raise ValueError(f"points must have batches that ascend from 0, not {batches.tolist()}")
+            raise ValueError(f"points: must have batches that ascend from 0, got {batches.tolist()}")
         if (factors < 0).any() or (factors > 1).any():
-            raise ValueError(f"points must have factors in [0, 1], not {factors.tolist()}")
+            raise ValueError(f"points: must have factors in [0, 1], got {factors.tolist()}")
         self.name = "clock"
         self.batches, self.factors = batches, factors
         self._batches_seen = 0

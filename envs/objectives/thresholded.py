@@ -46,9 +46,9 @@ class Thresholded(Combination):
             ValueError: If an argument breaks its rule.
         """
         if not 0 < threshold <= 1:
-            raise ValueError(f"threshold must be in (0, 1], not {threshold}")
+            raise ValueError(f"threshold: must be in (0, 1], got {threshold}")
         if ramp_from is not None and not 0 <= ramp_from < threshold:
-            raise ValueError(f"ramp_from must be in [0, threshold) with threshold = {threshold}, not {ramp_from}")
+            raise ValueError(f"ramp_from: must be in [0, threshold) with threshold = {threshold}, got {ramp_from}")
         super().__init__(name or "", (objective,))
         self.name = name or self.parts[0].name
         self.threshold = threshold

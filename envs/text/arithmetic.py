@@ -77,9 +77,9 @@ class ArithmeticEnv(ResponseEnv):
         _check_range("largest", largest, 2, 1_000_000)
         _check_range("held_out", held_out, 1, 100_000)
         if not operations or not set(operations) <= OPERATIONS.keys():
-            raise ValueError(f"operations must be one or more of {''.join(OPERATIONS)}; got {operations!r}")
+            raise ValueError(f"operations: must be one or more of {''.join(OPERATIONS)}, got {operations!r}")
         if not 0 <= word_problems <= 1:
-            raise ValueError(f"word_problems must be from 0 to 1; got {word_problems!r}")
+            raise ValueError(f"word_problems: must be from 0 to 1, got {word_problems!r}")
         if objectives is None:
             objectives = default_objectives(max_tokens, fallback, conciseness)
         super().__init__(
@@ -125,9 +125,9 @@ class ArithmeticEnv(ResponseEnv):
             if problem is not None and problem.split == split and problem not in used:
                 return problem
         raise ValueError(
-            f"held_out must be at most the number of problems in each split, and with terms={self.terms}, "
-            f"largest={self.largest} and operations={self.operations!r} only {len(used)} are found for {split}: "
-            "lower held_out, or raise terms or largest"
+            f"held_out: must be at most the number of problems in each split, got more than the {len(used)} found for "
+            f"{split} with terms={self.terms}, largest={self.largest} and operations={self.operations!r}; lower "
+            "held_out, or raise terms or largest"
         )
 
     def _hold_out(self, split: Split, count: int) -> list[Prompt]:
@@ -140,4 +140,4 @@ class ArithmeticEnv(ResponseEnv):
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}; got {value!r}")
+        raise ValueError(f"{name}: must be a whole number from {low} to {high}, got {value!r}")

@@ -105,7 +105,7 @@ class MathEnv(ResponseEnv):
             self.skipped += long
             if not any(tasks.values()):
                 raise ValueError(
-                    f"max_prompt_chars: must let prompts of {self._dataset!r} through, but got {max_prompt_chars}"
+                    f"max_prompt_chars: must let prompts of {self._dataset!r} through, got {max_prompt_chars}"
                 )
         self._prompts: dict[Split, list[Prompt]] = {
             name: [task.prompt(name, system_prompt, instruction) for task in chosen]
@@ -127,8 +127,8 @@ class MathEnv(ResponseEnv):
         if not prompts:
             sizes = {name: len(prompts) for name, prompts in self._prompts.items()}
             raise ValueError(
-                f"dataset: {self._dataset!r} has nothing in split {split!r}, prompts per split are {sizes}: add rows "
-                "or a file for it, or hold some of train out with validation_fraction or test_fraction"
+                f"dataset: must have prompts in split {split!r}, got {sizes} in {self._dataset!r}; add rows or a file "
+                "for it, or hold some of train out with validation_fraction or test_fraction"
             )
         return prompts[:limit]
 
@@ -137,9 +137,9 @@ def _checked_fractions(validation: float, test: float) -> dict[Split, float]:
     """Return the fractions by split."""
     for name, fraction in (("validation_fraction", validation), ("test_fraction", test)):
         if not 0 <= fraction < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1; got {fraction}")
+            raise ValueError(f"{name}: must be at least 0 and below 1, got {fraction}")
     if validation + test >= 1:
-        raise ValueError(f"validation_fraction + test_fraction must be below 1; got {validation} + {test}")
+        raise ValueError(f"validation_fraction + test_fraction: must be below 1, got {validation} + {test}")
     return {"validation": validation, "test": test}
 
 

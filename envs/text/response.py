@@ -88,16 +88,18 @@ class ResponseEnv(gym.Env[str, str], ABC):
         self._objectives, self._evaluation_only = _divided(objectives, evaluation_only)
         names, others = (tuple(one.name for one in each) for each in (self._objectives, self._evaluation_only))
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"objectives: at least one, each with a name of its own; got the names {list(names)}")
+            raise ValueError(
+                f"objectives: must be at least one, each with a name of its own, got the names {list(names)}"
+            )
         if len({*names, *others}) < len(names) + len(others):
             raise ValueError(
-                f"evaluation_only: each must have a name that no other objective has; got {list(others)} besides the "
+                f"evaluation_only: must each have a name that no other objective has, got {list(others)} besides the "
                 f"objectives {list(names)}"
             )
         if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1; got {max_tokens}")
+            raise ValueError(f"max_tokens: must be at least 1, got {max_tokens}")
         if render_mode not in (None, "ansi"):
-            raise ValueError(f"render_mode must be 'ansi' or None; got {render_mode!r}")
+            raise ValueError(f"render_mode: must be 'ansi' or None, got {render_mode!r}")
         self.objectives = names
         self.evaluation_only = others
         self.reward_dim = len(names)
@@ -168,11 +170,11 @@ class ResponseEnv(gym.Env[str, str], ABC):
             raise ValueError(unknown_name("option of reset", unknown[0], ["prompt"]))
         prompt = options["prompt"] if "prompt" in options else self.sample_prompts(1, self.np_random)[0]
         if not isinstance(prompt, Prompt | str):
-            raise ValueError(f"options['prompt'] must be a Prompt or a str; got {type(prompt).__name__}")
+            raise ValueError(f"options['prompt']: must be a Prompt or a str, got {type(prompt).__name__}")
         [self._current] = as_prompts([prompt])
         text = self._current.text
         if text not in self.observation_space:
-            raise ValueError(f"the prompt has {len(text)} characters; observations are {self.observation_space}")
+            raise ValueError(f"prompt: must be in {self.observation_space}, got {len(text)} characters")
         self._picture = f"prompt:\n{text}\n"
         self._awaits_response = True
         return text, {"messages": [dict(message) for message in self._current.messages], "split": self._current.split}
@@ -195,7 +197,7 @@ class ResponseEnv(gym.Env[str, str], ABC):
             raise ResetNeeded("the episode has not begun or is over: call reset() before step()")
         if action not in self.action_space:
             size = f"{len(action)} characters" if isinstance(action, str) else type(action).__name__
-            raise ValueError(f"the action must be a str in {self.action_space}; got {size}")
+            raise ValueError(f"action: must be a str in {self.action_space}, got {size}")
         [rewards] = self.score([self._current], [action])
         self._awaits_response = False
         by_name = dict(zip(self.objectives, rewards.tolist(), strict=True))
@@ -224,9 +226,7 @@ class ResponseEnv(gym.Env[str, str], ABC):
             ValueError: If the state is that of other objectives.
         """
         if set(state) != set(self.objectives):
-            raise ValueError(
-                f"the state is of the objectives {list(state)}; the environment has {list(self.objectives)}"
-            )
+            raise ValueError(f"state: must be of the objectives {list(self.objectives)}, got that of {list(state)}")
         for objective in self._objectives:
             objective.load_state_dict(state[objective.name])
 
@@ -238,16 +238,14 @@ class ResponseEnv(gym.Env[str, str], ABC):
     @staticmethod
     def _scores(objectives: Sequence[Objective], prompts: Sequence[Prompt | str], responses: Sequence[str]) -> Scores:
         if len(prompts) != len(responses):
-            raise ValueError(
-                f"score needs one response per prompt; got {len(prompts)} prompts, {len(responses)} responses"
-            )
+            raise ValueError(f"responses: must be one for each of {len(prompts)} prompts, got {len(responses)}")
         if len(responses) == 0 or not objectives:
             return np.zeros((len(responses), len(objectives)), dtype=np.float32)
         rewards_BK = evaluate(objectives, as_prompts(prompts), responses)
         outside_BK = ~((rewards_BK >= 0) & (rewards_BK <= 1))  # true for NaN as well
         if outside_BK.any():
             b, k = np.argwhere(outside_BK)[0]
-            raise ValueError(f"objective {objectives[k].name!r} must return numbers in [0, 1]; got {rewards_BK[b, k]}")
+            raise ValueError(f"objective {objectives[k].name!r}: must return numbers in [0, 1], got {rewards_BK[b, k]}")
         return rewards_BK
 
 

@@ -108,7 +108,9 @@ def read_tasks(
     skipped.sort(key=lambda skip: skip.row)
     if not tasks:
         reasons = "".join(f"\n  row {skip.row}: {skip.reason}" for skip in skipped[:SHOWN_ROWS])
-        raise ValueError(f"dataset: {source.name!r} has no usable row among its {len(skipped)} rows{reasons}")
+        raise ValueError(
+            f"dataset: must have a usable row, got none among the {len(skipped)} of {source.name!r}{reasons}"
+        )
     return tasks, skipped
 
 
@@ -189,7 +191,7 @@ def _find_columns(source: Source, question: str | None, answer: str | None) -> t
     found = list(dict.fromkeys(path for row in source.rows.values() for path in _paths(row)))
     for option, given in (("question_column", question), ("answer_column", answer)):
         if given is not None and given not in found:
-            raise ValueError(f"dataset: {source.name!r} has no such column, {unknown_name(option, given, found)}")
+            raise ValueError(f"dataset: {source.name!r}: {unknown_name(option, given, found)}")
     if question is None and answer is None and set(VERL_COLUMNS) <= set(found):
         return VERL_COLUMNS
     return (
@@ -206,7 +208,9 @@ def _first_known(option: str, candidates: Sequence[str], found: Sequence[str], s
             return by_lower[candidate]
     near = [path for path in found if get_close_matches(path.lower(), candidates, cutoff=0.75)]
     question = f"; did you mean {option}={near[0]!r}?" if near else f"; name it with {option}="
-    raise ValueError(f"dataset: {source!r} has none of the columns {list(candidates)}, it has {list(found)}{question}")
+    raise ValueError(
+        f"dataset: must have one of the columns {list(candidates)}, got {list(found)} in {source!r}{question}"
+    )
 
 
 def _paths(row: Mapping[str, Any], prefix: str = "", depth: int = 3) -> Iterable[str]:

@@ -88,7 +88,7 @@ def load_sources(
     if path.is_file():
         return {"train": read_file(path)}
     if path.is_absolute() or path.suffix.lower() in _READERS:
-        raise ValueError(f"dataset: there is no file or folder {str(path)!r}")
+        raise ValueError(f"dataset: must be a file or folder that exists, got {str(path)!r}")
     return _load_hub(str(dataset), config_name, revision)
 
 
@@ -102,11 +102,11 @@ def read_file(path: Path) -> Source:
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"dataset: {str(path)!r} has an {unknown_name('extension', path.suffix, _READERS)}")
+        raise ValueError(f"dataset: {str(path)!r}: {unknown_name('extension', path.suffix, _READERS)}")
     try:
         return reader(path)
     except Exception as error:  # every library has exceptions of its own for damaged files
-        raise ValueError(f"dataset: {str(path)!r} cannot be read as {path.suffix.lower()}: {error}") from error
+        raise ValueError(f"dataset: must be readable as {path.suffix.lower()}, got {str(path)!r}: {error}") from error
 
 
 def _read_json(path: Path) -> Source:
@@ -171,12 +171,14 @@ def _split_files(folder: Path) -> dict[Split, Path]:
         if split is None or file.suffix.lower() not in _READERS:
             continue
         if split in files:
-            raise ValueError(f"dataset: {str(folder)!r} has two {split} files, {files[split].name} and {file.name}")
+            raise ValueError(
+                f"dataset: must have one {split} file, got {files[split].name} and {file.name} in {str(folder)!r}"
+            )
         files[split] = file
     if not files:
         raise ValueError(
-            f"dataset: {str(folder)!r} has no file of a split, such as train.jsonl (names {', '.join(SPLIT_NAMES)}; "
-            f"extensions {', '.join(_READERS)}); its first entries are {sorted(os.listdir(folder))[:10]}"
+            f"dataset: must have a file of a split, such as train.jsonl (names {', '.join(SPLIT_NAMES)}; extensions "
+            f"{', '.join(_READERS)}), got {sorted(os.listdir(folder))[:10]} in {str(folder)!r}"
         )
     return files
 
@@ -191,14 +193,16 @@ def _load_hub(name: str, config_name: str | None, revision: str | None) -> dict[
             problem = f"it cannot be loaded from the hub: {error}"
             if unreachable and isinstance(error, ConnectionError):
                 problem = f"the hub cannot be reached: {unreachable}"
-            raise ValueError(f"dataset: there is no file or folder {name!r}, and {problem}") from error
+            raise ValueError(
+                f"dataset: must be a file or folder that exists or a data set of the hub, got {name!r}: {problem}"
+            ) from error
     sources = {
         SPLIT_NAMES[split]: Source(f"{name} ({split})", dict(enumerate(rows, start=1)))
         for split, rows in splits.items()
         if split in SPLIT_NAMES
     }
     if not sources:
-        raise ValueError(f"dataset: {name!r} has no split named {', '.join(SPLIT_NAMES)}; it has {list(splits)}")
+        raise ValueError(f"dataset: must have a split named {', '.join(SPLIT_NAMES)}, got {list(splits)} in {name!r}")
     return sources
 
 

@@ -71,7 +71,7 @@ class TokenText(ResponseEnv):
             ValueError: If an option is out of its range, or `task` is not a token-level task.
         """
         if not 1 <= held_out <= 100_000:
-            raise ValueError(f"held_out must be from 1 to 100000; got {held_out}")
+            raise ValueError(f"held_out: must be from 1 to 100000, got {held_out}")
         self.task = resolve_task(task, task_options)
         self.held_out = held_out
         returns = [Return(self.task, k) for k in range(self.task.reward_dim)]
@@ -140,11 +140,11 @@ def resolve_task(task: str | TokenEnv, options: Mapping[str, Any] | None) -> Tok
     if isinstance(task, str):
         env = make_env(task, **(options or {}))
     elif options:
-        raise ValueError(f"task_options must be empty when task is not an id; got {dict(options)!r}")
+        raise ValueError(f"task_options: must be empty when task is not an id, got {dict(options)!r}")
     else:
         env = task
     if not isinstance(env, TokenEnv):
-        raise ValueError(f"task must be a TokenEnv or the id of one; got {task!r}")
+        raise ValueError(f"task: must be a TokenEnv or the id of one, got {task!r}")
     return env
 
 

@@ -52,9 +52,9 @@ class DeceptiveEnv(TokenEnv):
             ValueError: If an argument breaks its rule.
         """
         if not 2 <= length <= 64:
-            raise ValueError(f"length must be from 2 to 64, got {length}")
+            raise ValueError(f"length: must be from 2 to 64, got {length}")
         if not 0 <= change_cost < np.inf:
-            raise ValueError(f"change_cost must be a finite number of at least 0, got {change_cost}")
+            raise ValueError(f"change_cost: must be a finite number of at least 0, got {change_cost}")
         self.early = max(1, length // 3)
         self.change_cost = change_cost
         super().__init__(

@@ -80,8 +80,8 @@ def best_returns(rewards: Rewards, vocabulary: int, length: int, gamma: float, p
         compared += sum(sizes) * len(lasts)
         if compared > MAX_COMPARED:
             raise ValueError(
-                f"at most {MAX_COMPARED} returns can be compared for a front, but from position {position} on "
-                f"there are {compared}; make the text shorter, the vocabulary smaller or gamma 1"
+                f"gamma: must leave at most {MAX_COMPARED} returns to be compared for a front, got {compared} from "
+                f"position {position} on with gamma={gamma}; make the text shorter, the vocabulary smaller or gamma 1"
             )
         following = [prune(stacked + np.repeat(rewards(position, last), sizes, axis=0)) for last in lasts]
     return following[0]

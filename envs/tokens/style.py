@@ -73,17 +73,17 @@ class StyleEnv(TokenEnv):
             ValueError: If an argument breaks its rule.
         """
         if not 2 <= objectives <= 8:
-            raise ValueError(f"objectives must be from 2 to 8, got {objectives}")
+            raise ValueError(f"objectives: must be from 2 to 8, got {objectives}")
         if vocabulary < objectives:
-            raise ValueError(f"vocabulary must be at least objectives = {objectives}, got {vocabulary}")
+            raise ValueError(f"vocabulary: must be at least objectives = {objectives}, got {vocabulary}")
         if length > 64:
-            raise ValueError(f"length must be at most 64, got {length}")
+            raise ValueError(f"length: must be at most 64, got {length}")
         if shape not in get_args(Shape):
             raise ValueError(unknown_name("shape", shape, get_args(Shape)))
         if shape == "disconnected" and objectives != 2:
-            raise ValueError(f"objectives must be 2 for the shape 'disconnected', got {objectives}")
+            raise ValueError(f"objectives: must be 2 for the shape 'disconnected', got {objectives}")
         if not 0 <= change_cost < np.inf:
-            raise ValueError(f"change_cost must be a finite number of at least 0, got {change_cost}")
+            raise ValueError(f"change_cost: must be a finite number of at least 0, got {change_cost}")
         names = [f"style_{k}" for k in range(objectives)]
         super().__init__(
             vocabulary,

@@ -93,15 +93,15 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
             ValueError: If an argument breaks its rule.
         """
         if not 2 <= vocabulary <= MAX_VOCABULARY:
-            raise ValueError(f"vocabulary must be from 2 to {MAX_VOCABULARY}, got {vocabulary}")
+            raise ValueError(f"vocabulary: must be from 2 to {MAX_VOCABULARY}, got {vocabulary}")
         if length < 1:
-            raise ValueError(f"length must be at least 1, got {length}")
+            raise ValueError(f"length: must be at least 1, got {length}")
         if not objectives or len(set(objectives)) < len(objectives):
-            raise ValueError(f"objectives must be at least one name, all different, got {list(objectives)}")
+            raise ValueError(f"objectives: must be at least one name, all different, got {list(objectives)}")
         if observation not in get_args(Observation):
             raise ValueError(unknown_name("observation", observation, get_args(Observation)))
         if render_mode not in (None, "ansi"):
-            raise ValueError(f"render_mode must be 'ansi' or None, got {render_mode!r}")
+            raise ValueError(f"render_mode: must be 'ansi' or None, got {render_mode!r}")
         self.vocabulary, self.length = vocabulary, length
         self.objectives = tuple(objectives)
         self.reward_dim = len(self.objectives)
@@ -171,10 +171,10 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         """
         array = np.asarray(tokens)
         if shape is not None and array.shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+            raise ValueError(f"{name}: must have shape {shape}, got {array.shape}")
         known = array.dtype.kind in "iu" and (not array.size or 0 <= array.min() <= array.max() < self.vocabulary)
         if not known:
-            raise ValueError(f"{name} must be a token from 0 to {self.vocabulary - 1}, an integer; got {tokens!r}")
+            raise ValueError(f"{name}: must be a token, an integer from 0 to {self.vocabulary - 1}, got {tokens!r}")
         return array.astype(np.int64)
 
     def step_rewards(self, position: Any, last: Any, new: Any) -> NDArray[np.float32]:
@@ -193,7 +193,7 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
         tokens = self.check_tokens("texts", texts)
         length = tokens.shape[-1] if tokens.ndim else 0
         if not 1 <= length <= self.length:
-            raise ValueError(f"texts must have from 1 to {self.length} tokens, got {length}")
+            raise ValueError(f"texts: must have from 1 to {self.length} tokens, got {length}")
         lasts = np.concatenate([np.zeros_like(tokens[..., :1]), tokens[..., :-1]], axis=-1)
         rewards = np.asarray(self.rewards(np.arange(length), lasts, tokens), dtype=np.float64)
         return np.einsum("...tk,t->...k", rewards, gamma ** np.arange(length))
@@ -237,7 +237,7 @@ class TokenEnv(gym.Env[NDArray[Any], np.int64], ABC):
 
     def _front(self, kind: str, gamma: float, prune: Prune) -> list[NDArray[np.float64]]:
         if not 0 <= gamma <= 1:
-            raise ValueError(f"gamma must be from 0 to 1, got {gamma}")
+            raise ValueError(f"gamma: must be from 0 to 1, got {gamma}")
         if (kind, gamma) not in self._fronts:
             tokens = np.arange(self.vocabulary)
             self._fronts[kind, gamma] = best_returns(

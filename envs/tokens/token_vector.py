@@ -57,7 +57,7 @@ class TokenVectorEnv(VectorEnv[NDArray[Any], NDArray[np.int64], NDArray[Any]]):
             ValueError: If `num_envs` is less than 1.
         """
         if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+            raise ValueError(f"num_envs: must be at least 1, got {num_envs}")
         self.env, self.num_envs = env, num_envs
         self.metadata = env.metadata | {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.render_mode = env.render_mode
@@ -90,7 +90,7 @@ class TokenVectorEnv(VectorEnv[NDArray[Any], NDArray[np.int64], NDArray[Any]]):
         """
         if isinstance(seed, list | tuple):
             if len(seed) != self.num_envs:
-                raise ValueError(f"seed must be one number or num_envs = {self.num_envs} of them, got {len(seed)}")
+                raise ValueError(f"seed: must be one number or num_envs = {self.num_envs} of them, got {len(seed)}")
             seed = seed[0]
         super().reset(seed=seed)
         mask_N = self._reset_mask(options or {})
@@ -146,7 +146,7 @@ class TokenVectorEnv(VectorEnv[NDArray[Any], NDArray[np.int64], NDArray[Any]]):
         mask_N = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
         if mask_N.shape != (self.num_envs,) or mask_N.dtype != np.bool_:
             raise ValueError(
-                f"options['reset_mask'] must be booleans of shape ({self.num_envs},), "
+                f"options['reset_mask']: must be booleans of shape ({self.num_envs},), "
                 f"got shape {mask_N.shape} of {mask_N.dtype}"
             )
         return mask_N

@@ -206,7 +206,7 @@ class ReasoningGymEnv(ResponseEnv):
         """
         for name, count in (("train", train), ("held_out", held_out)):
             if count < 1:
-                raise ValueError(f"{name} must be at least 1; got {count}")
+                raise ValueError(f"{name}: must be at least 1, got {count}")
         counts: dict[Split, int] = {"train": train, "validation": held_out, "test": held_out}
         options = {"seed": seed, "size": sum(counts.values())} | dict(dataset_options or {})
         self.dataset = _make_dataset(dataset, options)
@@ -242,7 +242,9 @@ class ReasoningGymEnv(ResponseEnv):
                 entries[prompt.text] = entry
                 prompts.append(prompt)
         if not prompts:
-            raise ValueError(f"dataset: has too few different questions, none is left for {split}; ask for fewer tasks")
+            raise ValueError(
+                f"dataset: must have enough different questions, got none that is left for {split}; ask for fewer tasks"
+            )
         return prompts
 
 
@@ -282,13 +284,13 @@ def _make_dataset(name: str, options: dict[str, Any]) -> Any:
     try:
         return reasoning_gym.create_dataset(name, **options)
     except (TypeError, AssertionError) as error:
-        raise ValueError(f"dataset_options: must suit {name!r}, but got {options}: {error}") from error
+        raise ValueError(f"dataset_options: must suit {name!r}, got {options}: {error}") from error
 
 
 def _refuse_evaluators(dataset: str, scorer: Callable[..., Any]) -> None:
     found = evaluates_answers(scorer)
     if found:
         raise ValueError(
-            f"dataset: {dataset!r} scores answers with a function that can run code in them ({found}); give objectives "
-            "of your own, such as paretune.envs.Accuracy, or choose another dataset"
+            f"dataset: must not score answers with a function that can run code in them, got {dataset!r}, which does "
+            f"({found}); give objectives of your own, such as paretune.envs.Accuracy, or choose another dataset"
         )

@@ -192,7 +192,7 @@ def test_the_reference_point_reaches_archive_and_weighting():
 
 def test_a_scalar_reward_is_refused_at_the_first_step():
     env = LinearReward(mo_gymnasium.make("deep-sea-treasure-v0"))
-    with pytest.raises(ValueError, match=r"rewards must have shape \(2,\), one number for each objective"):
+    with pytest.raises(ValueError, match=r"env: must return rewards of shape \(2,\), one number for each objective"):
         GRPO(env, weighting="fixed", **QUICK).train(1)
 
 
@@ -211,7 +211,7 @@ def test_a_run_in_an_environment_that_no_id_makes_again_needs_it(kind, tmp_path)
         return mo_gymnasium.make("deep-sea-treasure-v0", max_episode_steps=7)
 
     GRPO(make(), weighting="fixed", out=tmp_path / "run", **QUICK).train(1)
-    with pytest.raises(ValueError, match="was given an environment object; give it to load"):
+    with pytest.raises(ValueError, match=r"must be given to load\(\) for a run that was given an environment object"):
         Agent.load(tmp_path / "run")
     assert Agent.load(tmp_path / "run", env=make()).train(1).steps == 2
 

@@ -41,4 +41,4 @@ def test_an_unknown_environment_is_answered_with_the_nearest(capsys: Capture) ->
 
 def test_an_environment_of_another_package_is_told_apart_from_a_typing_mistake(capsys: Capture) -> None:
     assert main(["envs", "CartPole-v1"]) == 2
-    assert "'CartPole-v1' comes from another package" in capsys.readouterr().err
+    assert "got 'CartPole-v1', which comes from another package" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_every_command_has_help(command: str, capsys: Capture) -> None:
 
 def test_an_unknown_command_is_answered_with_the_nearest(capsys: Capture) -> None:
     assert main(["evalute"]) == 2
-    message = f"command: must be one of {', '.join(COMMANDS)}, got 'evalute'; did you mean 'evaluate'?"
+    message = f"unknown command 'evalute': did you mean 'evaluate'? Known: {', '.join(map(repr, COMMANDS))}"
     assert capsys.readouterr().err == f"paretune: error: {message}\n"
     assert main(["xyz"]) == 2
     assert "did you mean" not in capsys.readouterr().err
@@ -81,4 +81,4 @@ def test_the_installed_script_is_the_same_program() -> None:
     script = Path(sys.executable).with_name("paretune")
     shown = subprocess.run([script, "nonsense"], capture_output=True, text=True, timeout=60)
     assert shown.returncode == 2
-    assert "paretune: error: command: must be one of" in shown.stderr
+    assert "paretune: error: unknown command 'nonsense'" in shown.stderr

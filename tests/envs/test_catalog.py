@@ -71,10 +71,18 @@ def test_make_env_makes_other_registered_environments() -> None:
         ("paretune/Arithmetik-v0", {}, "unknown environment .* did you mean 'paretune/Arithmetic-v0'"),
         ("paretune/Math-v1", {}, "did you mean 'paretune/Math-v0'"),
         ("", {}, "unknown environment ''"),
-        ("no.such.module:paretune/Math-v0", {}, "module 'no.such.module' cannot be imported"),
-        ("paretune/Arithmetic-v0", {"max_token": 3}, "unknown option 'max_token': did you mean 'max_tokens'"),
-        ("paretune/Math-v0", {}, "paretune/Math-v0 needs the option dataset"),
-        ("paretune/Math-v0", {"dataset": "missing.jsonl"}, r"no file or folder 'missing\.jsonl'"),
+        ("no.such.module:paretune/Math-v0", {}, "env: must name a module that can be imported, got 'no.such.module:"),
+        (
+            "paretune/Arithmetic-v0",
+            {"max_token": 3},
+            "unknown option of .* 'max_token': did you mean 'max_tokens'",
+        ),
+        ("paretune/Math-v0", {}, "dataset: must be given, as paretune/Math-v0 has no default for it, got nothing"),
+        (
+            "paretune/Math-v0",
+            {"dataset": "missing.jsonl"},
+            r"must be a file or folder that exists, got 'missing\.jsonl'",
+        ),
     ],
 )
 def test_make_env_refuses(env_id: str, options: dict[str, Any], message: str) -> None:
@@ -96,5 +104,5 @@ def test_list_envs() -> None:
 
 @pytest.mark.parametrize("option", ["terms", "word_problems", "max_tokens"])
 def test_an_option_of_the_wrong_type_is_named(option):
-    with pytest.raises(ValueError, match=rf"paretune/Arithmetic-v0: option '{option}' is of the wrong type: 'abc'"):
+    with pytest.raises(ValueError, match=rf"{option}: must be (int|float) for paretune/Arithmetic-v0, got 'abc'"):
         make_env("paretune/Arithmetic-v0", **{option: "abc"})

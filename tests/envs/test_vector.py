@@ -63,5 +63,5 @@ def test_text_environments_draw_prompts_of_their_own() -> None:
 
 @pytest.mark.parametrize("task", [StyleEnv, ArithmeticEnv])
 def test_an_empty_vector_is_refused(task: Any) -> None:
-    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_envs: must be at least 1, got 0"):
         vector_of(task)(num_envs=0)

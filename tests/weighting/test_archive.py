@@ -162,9 +162,9 @@ def test_an_empty_archive_can_be_saved():
 @pytest.mark.parametrize(
     ("performance", "message"),
     [
-        ([0.5], r"performance must have shape \(2\), got \(1,\)"),
-        ([0.5, math.nan], r"performance must be finite, got nan at position \(1,\)"),
-        ([1e200, 1e200], r"performance must be small enough for a finite hypervolume"),
+        ([0.5], r"performance: must have shape \(2\), got \(1,\)"),
+        ([0.5, math.nan], r"performance: must be finite, got nan at position \(1,\)"),
+        ([1e200, 1e200], r"performance: must be small enough for a finite hypervolume"),
     ],
 )
 def test_a_bad_performance_is_named_and_changes_nothing(performance, message):
@@ -178,5 +178,5 @@ def test_a_bad_performance_is_named_and_changes_nothing(performance, message):
 
 @pytest.mark.parametrize("reference", [0, [], [[0.0, 0.0]], [math.inf, 0.0], "zero"])
 def test_a_bad_reference_is_named(reference):
-    with pytest.raises(ValueError, match="reference must"):
+    with pytest.raises(ValueError, match="reference: must"):
         ParetoArchive(reference)

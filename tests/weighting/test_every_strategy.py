@@ -183,7 +183,7 @@ def test_flags_say_what_is_needed(case, k):
 def test_bad_rewards_are_an_error(case, rewards):
     weighting = make(case, 3)
     if type(weighting).on_rewards is not Weighting.on_rewards:
-        with pytest.raises(ValueError, match="rewards must"):
+        with pytest.raises(ValueError, match="rewards: must"):
             weighting.on_rewards(rewards)
 
 
@@ -235,7 +235,7 @@ def test_the_fixed_strategy_needs_nothing():
 
 @every_strategy
 def test_a_bad_preference_is_an_error(name):
-    with pytest.raises(ValueError, match=r"preference must be .* a positive sum"):
+    with pytest.raises(ValueError, match=r"preference: must be .* a positive sum"):
         make_plain(name, [0.0, 0.0])
 
 
@@ -260,17 +260,17 @@ def test_the_command_line_reads_weights_and_numbers_of_objectives():
 
 
 def test_an_unknown_name_suggests_the_nearest():
-    message = r"unknown weighting 'lagrange'; did you mean 'lagrangian'\? Known: 'fixed', 'hypervolume', 'gradient'"
+    message = r"unknown weighting 'lagrange': did you mean 'lagrangian'\? Known: 'fixed', 'hypervolume', 'gradient'"
     with pytest.raises(ValueError, match=message):
         make_weighting("lagrange", 3)
 
 
 def test_an_unknown_option_suggests_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown option 'flor' of weighting 'gradient'; did you mean 'floor'\?"):
+    with pytest.raises(ValueError, match=r"unknown option of weighting 'gradient' 'flor': did you mean 'floor'\?"):
         make_weighting("gradient", 3, flor=0.1)
     with pytest.raises(
         ValueError,
-        match=r"unknown option 'mu' of weighting 'fixed'; known: 'floor', 'prior', 'average', 'every', 'warmup'",
+        match=r"unknown option of weighting 'fixed' 'mu'\. Known: 'floor', 'prior', 'average', 'every', 'warmup'",
     ):
         make_weighting("fixed", 3, mu=1.0)
 
@@ -299,6 +299,6 @@ def test_an_unknown_attribute_is_an_attribute_error():
 )
 def test_an_option_of_the_wrong_type_is_named(name, option):
     with pytest.raises(
-        ValueError, match=rf"{option} of weighting '{name}' must be .* \(a list is written \[1, 2\]\), got 'abc'"
+        ValueError, match=rf"{option}: must be .* for weighting '{name}' \(a list is written \[1, 2\]\), got 'abc'"
     ):
         make_weighting(name, 2, **{option: "abc"})

@@ -33,16 +33,16 @@ def test_normalising_keeps_ratios_and_twice_is_once(preference):
 @pytest.mark.parametrize(
     ("preference", "message"),
     [
-        ([], r"preference must be non-negative numbers with a positive sum, got \[\]"),
-        (0.5, r"preference must have shape \(any\), got \(\)"),
-        ([[0.5, 0.5]], r"preference must have shape \(any\), got \(1, 2\)"),
-        ([0.5, -0.1], r"preference must be non-negative .* got \[0.5, -0.1\]"),
-        ([0.0, 0.0], r"preference must be .* a positive sum, got \[0.0, 0.0\]"),
-        ([0.5, math.nan], r"preference must be finite, got nan at position \(1,\)"),
-        ([math.inf, 1.0], r"preference must be finite, got inf at position \(0,\)"),
-        (["a", "b"], r"preference must be an array of numbers, got \['a', 'b'\]"),
-        (0, r"preference must be a number of objectives K >= 1, or K weights, got 0"),
-        (-2, r"preference must be a number of objectives K >= 1, or K weights, got -2"),
+        ([], r"preference: must be non-negative numbers with a positive sum, got \[\]"),
+        (0.5, r"preference: must have shape \(any\), got \(\)"),
+        ([[0.5, 0.5]], r"preference: must have shape \(any\), got \(1, 2\)"),
+        ([0.5, -0.1], r"preference: must be non-negative .* got \[0.5, -0.1\]"),
+        ([0.0, 0.0], r"preference: must be .* a positive sum, got \[0.0, 0.0\]"),
+        ([0.5, math.nan], r"preference: must be finite, got nan at position \(1,\)"),
+        ([math.inf, 1.0], r"preference: must be finite, got inf at position \(0,\)"),
+        (["a", "b"], r"preference: must be an array of numbers, got \['a', 'b'\]"),
+        (0, r"preference: must be a number of objectives K >= 1, or K weights, got 0"),
+        (-2, r"preference: must be a number of objectives K >= 1, or K weights, got -2"),
     ],
 )
 def test_a_bad_preference_is_named(preference, message):
@@ -51,7 +51,7 @@ def test_a_bad_preference_is_named(preference, message):
 
 
 def test_an_array_of_the_wrong_shape_is_named():
-    with pytest.raises(ValueError, match=r"rewards must have shape \(any, any, 3\), got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"rewards: must have shape \(any, any, 3\), got \(4, 3\)"):
         finite_array("rewards", np.zeros((4, 3)), (None, None, 3))
 
 

@@ -186,19 +186,19 @@ def test_a_strategys_own_option_counts():
     assert isinstance(weighting, ModifiedWeighting)
     assert isinstance(weighting.strategy, GradientWeighting) and weighting.strategy.floor == 0.1
     assert weighting.options()["floor"] == 0.1 and weighting.options()["average"] == 0.5
-    with pytest.raises(ValueError, match=r"floor must be left to the strategy 'gradient'.*got 0\.2"):
+    with pytest.raises(ValueError, match=r"floor: must be left to the strategy 'gradient'.*got 0\.2"):
         ModifiedWeighting(GradientWeighting(3), floor=0.2)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"floor": 0.5}, r"floor must be in \[0, 1/K\) with K = 2, got 0.5"),
-        ({"prior": 1.5}, r"prior must be in \[0, 1\], got 1.5"),
-        ({"average": 1.0}, r"average must be in \[0, 1\), got 1.0"),
-        ({"every": 0}, "every must be a whole number of at least 1, got 0"),
-        ({"warmup": -1}, "warmup must be a whole number of at least 0, got -1"),
-        ({"warmup": "abc"}, "warmup of weighting 'fixed' must be int"),
+        ({"floor": 0.5}, r"floor: must be in \[0, 1/K\) with K = 2, got 0.5"),
+        ({"prior": 1.5}, r"prior: must be in \[0, 1\], got 1.5"),
+        ({"average": 1.0}, r"average: must be in \[0, 1\), got 1.0"),
+        ({"every": 0}, "every: must be a whole number of at least 1, got 0"),
+        ({"warmup": -1}, "warmup: must be a whole number of at least 0, got -1"),
+        ({"warmup": "abc"}, "warmup: must be int for weighting 'fixed'"),
     ],
 )
 def test_options_out_of_range_are_errors(options, message):

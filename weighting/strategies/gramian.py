@@ -64,7 +64,7 @@ class GramianWeighting(Weighting):
             self._rule = self.make_rule(self._preference_K)
         except ImportError as error:
             raise ValueError(
-                f'weighting {self.name!r} needs the extra "torchjd": pip install "paretune[torchjd]" ({error})'
+                f'weighting: {self.name!r} needs the extra "torchjd": pip install "paretune[torchjd]" ({error})'
             ) from error
 
     @abstractmethod

@@ -162,6 +162,7 @@ class CAGradWeighting(GramianWeighting):
         """Return TorchJD's CAGrad."""
         from torchjd.aggregation import CAGradWeighting as CAGrad
 
+        require("c", self.c, 0 <= self.c < math.inf, "a finite number of at least 0")
         return CAGrad(self.c)
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paretune.weighting.archive import ParetoArchive, hypervolume
 from paretune.weighting.base import Weighting, Weights
-from paretune.weighting.inputs import Preference, finite_array, require, resolve_preference
+from paretune.weighting.inputs import Preference, finite_array, require_known, resolve_preference
 from paretune.weighting.observed import check_performance, normalised
 from paretune.weighting.strategies.gradient import GradientWeighting, raise_to_floor
+
+Form = Literal["validation", "gram"]
 
 
 def open_shares(members: NDArray[np.float64], point: Weights, reference: Weights) -> Weights:
@@ -131,7 +133,7 @@ class HypervolumeGradientWeighting(Weighting):
 
     _: KW_ONLY
 
-    form: Literal["validation", "gram"] = "validation"
+    form: Form = "validation"
     """Weights from validation alone, or from the gradients of each step as well (which costs extra backward passes)."""
 
     reference: Sequence[float] | None = None
@@ -156,7 +158,7 @@ class HypervolumeGradientWeighting(Weighting):
         """Check the options and start at the preference."""
         self.preference = resolve_preference(self.preference)
         k = len(self.preference)
-        require("form", self.form, self.form in ("validation", "gram"), "'validation' or 'gram'")
+        require_known("form", self.form, get_args(Form))
         reference_K = np.zeros(k) if self.reference is None else finite_array("reference", self.reference, (k,))
         self.reference = None if self.reference is None else tuple(reference_K.tolist())
         self.archive = ParetoArchive(reference_K)

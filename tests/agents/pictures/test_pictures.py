@@ -172,11 +172,11 @@ def test_a_change_at_the_last_step_is_seen_to_last(figures: list[Figure]) -> Non
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="objectives must hold at least two names"):
+    with pytest.raises(ValueError, match="objectives: must hold at least two names"):
         draw_front(tmp_path / "x.png", ["accuracy"], [0], [[0.5]], [[0.5]])
-    with pytest.raises(ValueError, match="performance must hold at least one validation"):
+    with pytest.raises(ValueError, match="performance: must hold at least one validation"):
         draw_front(tmp_path / "x.png", ["accuracy", "clarity"], [], np.empty((0, 2)), np.empty((0, 2)))
-    with pytest.raises(ValueError, match="lines must hold at least one step"):
+    with pytest.raises(ValueError, match="lines: must hold at least one step"):
         draw_history(tmp_path / "x.png", [])
     with pytest.raises(ValueError, match=r"config\.json"):
         plot_run(RunFolder(tmp_path))

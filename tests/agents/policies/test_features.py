@@ -40,5 +40,5 @@ def test_samples_of_every_space_are_coded_finitely():
 
 
 def test_a_space_without_a_code_is_named():
-    with pytest.raises(ValueError, match=r"env: observations must be of a Discrete, .* got Text"):
+    with pytest.raises(ValueError, match=r"env: must have observations of a Discrete, .* got Text"):
         make_encoder(spaces.Text(3))

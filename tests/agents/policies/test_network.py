@@ -67,7 +67,7 @@ def test_a_saved_network_is_the_same(kind, tmp_path):
     assert torch.equal(again.log_probs(some_steps()), policy.log_probs(some_steps()))
     for damaged in ("model.safetensors", "network.json"):
         (tmp_path / damaged).write_bytes(b"")
-        with pytest.raises(ValueError, match="must hold a network that was saved"):
+        with pytest.raises(ValueError, match="must be the folder of a network that was saved"):
             NetworkPolicy.load(tmp_path)
         policy.save(tmp_path)
 

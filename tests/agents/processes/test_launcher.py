@@ -66,8 +66,11 @@ def test_auto_is_what_deepspeeds_file_says(launched, tmp_path: Path, options: di
     ("variables", "message"),
     [
         ({"ACCELERATE_USE_FSDP": "true"}, "sharding: .*first version.*--fsdp_version 2"),
-        (FSDP | {"FSDP_OFFLOAD_PARAMS": "true"}, "sharding: .*offload"),
-        (DEEPSPEED | {STAGE: "3"}, "sharding: .*stage 0, 1 or 2.*asked for 3.*--sharding fsdp"),
+        (
+            FSDP | {"FSDP_OFFLOAD_PARAMS": "true"},
+            "must keep parameters on the device, got FSDP_OFFLOAD_PARAMS",
+        ),
+        (DEEPSPEED | {STAGE: "3"}, "sharding: .*stage 0, 1 or 2, got stage 3.*--sharding fsdp"),
         (DEEPSPEED | {"ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "cpu"}, "offload_optimizer to cpu.*fsdp"),
         (DEEPSPEED | {FILE: "no.json"}, "sharding: .*deepspeed_config_file.*'no.json'"),
     ],

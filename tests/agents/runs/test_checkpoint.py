@@ -49,7 +49,7 @@ def test_damage_is_noticed_and_the_way_out_named(trained, tmp_path, name, damage
         path.write_bytes(data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
     else:
         path.unlink()
-    with pytest.raises(ValueError, match=r"step-000003' is damaged.*remove this folder and resume again"):
+    with pytest.raises(ValueError, match=r"step-000003', which is damaged.*remove this folder and resume again"):
         read_checkpoint(folder)
 
 

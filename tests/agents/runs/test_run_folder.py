@@ -43,7 +43,7 @@ def test_checkpoints_are_found_and_pruned(run):
     (run.path / "checkpoints" / ".step-000020.tmp").mkdir()
     assert run.find_checkpoint() == run.checkpoint_path(15)
     assert run.find_checkpoint("step-000005") == run.checkpoint_path(5)
-    with pytest.raises(ValueError, match=r"must be one of \['step-000000', .*got 'step-000007'"):
+    with pytest.raises(ValueError, match=r"unknown checkpoint 'step-000007': .*Known: 'step-000000'"):
         run.find_checkpoint("step-000007")
     run.prune_checkpoints({"step-000005"})
     assert run.checkpoints() == [run.checkpoint_path(5), run.checkpoint_path(15)]

@@ -102,7 +102,7 @@ def test_the_missing_package_is_named(monkeypatch):
     ("options", "message"),
     [
         ({"sampler": "vlm"}, "sampler.*'vlm'.*vllm"),
-        ({"sampler_memory": 0.0}, "sampler_memory: must be above 0 and at most 1, got 0"),
+        ({"sampler_memory": 0.0}, "sampler_memory: must be a number above 0 and at most 1, got 0"),
         ({"sampler": "vllm-server"}, "sampler_folder: must be a folder that the vLLM server sees as well"),
         (
             {"sampler": "vllm-server", "sampler_folder": ".", "sampler_url": "http://127.0.0.1:9"},

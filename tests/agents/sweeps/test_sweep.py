@@ -54,7 +54,7 @@ def test_the_share_of_the_exact_front_is_known_for_toys():
 
 def test_the_folder_of_a_sweep_is_not_taken_for_a_run(tmp_path):
     sweep(tmp_path / "s", steps=1).run()
-    with pytest.raises(ValueError, match="is the folder of a sweep; name one of its runs, such as run-000"):
+    with pytest.raises(ValueError, match="run: must be the folder of a run, got that of a sweep"):
         RLOO.load(tmp_path / "s")
     assert RLOO.load(tmp_path / "s" / "run-000").step == 1
 
@@ -160,7 +160,7 @@ def test_refinement_fills_the_widest_gap():
 
 def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
     sweep(tmp_path / "s", steps=1).run()
-    with pytest.raises(ValueError, match=r"holds another sweep, whose lr is 0\.01 and not 0\.02"):
+    with pytest.raises(ValueError, match=r"holds another one, whose lr is 0\.01 and not 0\.02"):
         sweep(tmp_path / "s", steps=1, lr=0.02)
     assert sweep(tmp_path / "s", steps=1, lr=0.02, overwrite=True).run().performances.shape == (3, 2)
     (tmp_path / "other").mkdir()
@@ -180,7 +180,7 @@ def test_another_sweep_in_the_folder_is_left_alone(tmp_path):
             ({"preferences": wrong}, "preferences: must be a number of preferences, or a list of them with 2 weights")
             for wrong in ([], [0.5], [[0.5, 0.3, 0.2]], [[0, 0]], [[-1, 2]], [[1, 2], [1]], [["a", 1]], 2.5, True, None)
         ),
-        ({"preference": [1, 1]}, "preference: a sweep takes preferences"),
+        ({"preference": [1, 1]}, "preference: must be left to preferences, which a sweep takes"),
         ({"lr": -1.0}, "lr: must be None or a finite number above 0"),
         ({"weighting": "fixd"}, "unknown weighting 'fixd'"),
     ],
@@ -206,10 +206,10 @@ def test_a_reference_above_the_front_has_no_share():
 
 def test_a_folder_that_holds_no_readable_sweep_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="must be a folder, but a file of this name exists"):
+    with pytest.raises(ValueError, match=r"must be a folder, got .* which is a file"):
         sweep(tmp_path / "file")
     (tmp_path / "damaged").mkdir()
-    for text, message in (("{", "it is damaged"), ("3", "must describe a sweep, but holds int")):
+    for text, message in (("{", "which is damaged"), ("3", "must describe a sweep, got int")):
         (tmp_path / "damaged" / "sweep.json").write_text(text)
         with pytest.raises(ValueError, match=message):
             sweep(tmp_path / "damaged")
@@ -250,4 +250,4 @@ def test_the_command_says_what_came_of_each_preference(tmp_path, capsys):
     assert main([*words, "--quiet"]) == 0
     assert capsys.readouterr().out == ""
     assert main([*words, "--preferences", "3"]) == 2
-    assert "holds another sweep, whose preferences is" in capsys.readouterr().err
+    assert "holds another one, whose preferences is" in capsys.readouterr().err

@@ -143,7 +143,7 @@ def test_runs_that_are_missing_or_not_numbers_are_refused() -> None:
         interquartile_interval([])
     with pytest.raises(ValueError, match=r"tasks: must be at least one, each with runs, got \[2, 0\] runs"):
         interquartile_interval([[1.0, 2.0], []])
-    with pytest.raises(ValueError, match="tasks: values must be numbers, got NaN"):
+    with pytest.raises(ValueError, match="tasks: must hold numbers, got NaN"):
         probability_of_improvement([[1.0, math.nan]], [[1.0, 2.0]])
     with pytest.raises(ValueError, match="other: must have as many tasks as arm, 1, got 2"):
         probability_of_improvement([[1.0]], [[1.0], [2.0]])

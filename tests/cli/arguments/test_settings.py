@@ -63,8 +63,8 @@ def test_every_setting_but_config_can_stand_in_a_file_and_makes_equal_settings(t
         ("a.toml", 'steps = "many"', "steps: must be a whole number of at least 1, got 'many'"),
         ("a.toml", 'order = "weigh_frist"', "unknown order 'weigh_frist': did you mean 'weigh_first'"),
         ("a.toml", "env_options = 3", "env_options: must be a table, got 3"),
-        ("a.toml", "steps = ", "cannot be read as TOML"),
-        ("a.json", "{", "cannot be read as JSON"),
+        ("a.toml", "steps = ", "must be readable as TOML"),
+        ("a.json", "{", "must be readable as JSON"),
         ("a.json", "[]", "must hold settings by name, got list"),
         ("a.yaml", "steps: 3", r"must be a \.toml or \.json file"),
     ],
@@ -143,7 +143,7 @@ def test_a_resumed_run_cannot_become_another(tmp_path: Path) -> None:
 
 
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be the folder of a run, but it has no config\.json"):
+    with pytest.raises(ValueError, match=r"must be the folder of a run, got .*, which has no config\.json"):
         read_settings(["--resume", "--out", str(tmp_path)])
 
 

@@ -107,9 +107,9 @@ def test_errors_can_be_pickled() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"env": "paretune/Token-v0"}, "env must be a gymnasium.Env; got 'paretune/Token-v0'"),
-        ({"episodes": 0}, "episodes must be at least 1; got 0"),
-        ({"max_steps": 0}, "max_steps must be at least 1; got 0"),
+        ({"env": "paretune/Token-v0"}, "env: must be a gymnasium.Env, got 'paretune/Token-v0'"),
+        ({"episodes": 0}, "episodes: must be at least 1, got 0"),
+        ({"max_steps": 0}, "max_steps: must be at least 1, got 0"),
         ({"skip": ["pickel"]}, "skip: unknown rule 'pickel': did you mean 'pickle'"),
     ],
 )

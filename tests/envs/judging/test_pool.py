@@ -67,8 +67,8 @@ def test_a_judge_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 
 
 def test_bad_settings_are_told() -> None:
-    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="workers: must be at least 1, got 0"):
         JudgePool(Path("judge.py"), workers=0)
     for limit in (0, float("inf"), float("nan")):
-        with pytest.raises(ValueError, match="time_limit must be a positive number of seconds"):
+        with pytest.raises(ValueError, match="time_limit: must be a positive number of seconds"):
             JudgePool(Path("judge.py"), time_limit=limit)

@@ -144,10 +144,10 @@ def test_any_text_gets_a_verdict(verifier, answers):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="workers: must be at least 1, got 0"):
         AnswerVerifier(workers=0)
     for limit in (0, float("inf"), float("nan")):
-        with pytest.raises(ValueError, match="time_limit must be a positive number of seconds"):
+        with pytest.raises(ValueError, match="time_limit: must be a positive number of seconds"):
             AnswerVerifier(time_limit=limit)
     with pytest.raises(ValueError, match="shorter"):
         AnswerVerifier().equal(["1", "2"], ["1"])

@@ -67,13 +67,13 @@ def test_function_objective_returns_a_fresh_array():
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ([0.5], r"'bad' must return one score per response, shape \(2,\), not shape \(1,\)"),
-        ([[0.5, 0.5]], r"not shape \(1, 2\)"),
-        (0.5, r"not shape \(\)"),
-        ([0.5, 1.5], r"'bad' must return scores in \[0, 1\]; that of response 1 is 1.5"),
-        ([-0.1, 0.5], "that of response 0 is -0.1"),
-        ([0.5, float("nan")], "that of response 1 is nan"),
-        ([0.5, float("inf")], "that of response 1 is inf"),
+        ([0.5], r"'bad': must return one score per response, shape \(2,\), got shape \(1,\)"),
+        ([[0.5, 0.5]], r"got shape \(1, 2\)"),
+        (0.5, r"got shape \(\)"),
+        ([0.5, 1.5], r"'bad': must return scores in \[0, 1\], got 1.5 for response 1"),
+        ([-0.1, 0.5], "got -0.1.* for response 0"),
+        ([0.5, float("nan")], "got nan for response 1"),
+        ([0.5, float("inf")], "got inf for response 1"),
     ],
 )
 def test_function_objective_checks_what_it_gets(returned, message):
@@ -85,9 +85,9 @@ def test_as_objective():
     objective = Constant("a", 1)
     assert as_objective(objective) is objective
     assert as_objective(short).name == "short"
-    with pytest.raises(ValueError, match="has no name for an objective"):
+    with pytest.raises(ValueError, match="objectives: must have names"):
         as_objective(lambda prompts, responses: [])
-    with pytest.raises(ValueError, match="must be an Objective or a function of prompts and responses, not 3"):
+    with pytest.raises(ValueError, match="must be Objectives or functions of prompts and responses, got 3"):
         as_objective(3)
 
 
@@ -100,7 +100,7 @@ def test_weighted_sum_normalises_weights():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1], "weights of 'mean' must be 2 numbers"),
+        ([1], "weights: must be 2 numbers, one per objective of 'mean'"),
         ([1, -1], "must be finite, not negative and not all zero"),
         ([0, 0], "not all zero"),
         ([1, float("nan")], "must be finite"),
@@ -123,7 +123,7 @@ def test_combinations_stay_in_the_unit_interval(scores_and_weights):
 
 def test_product():
     assert Product("both", [Constant("a", 0.5), short])(PROMPTS, RESPONSES).tolist() == [0.5, 0]
-    with pytest.raises(ValueError, match="'none' must combine at least one objective"):
+    with pytest.raises(ValueError, match="objectives: must be at least one for 'none' to combine"):
         Product("none", [])
 
 
@@ -134,7 +134,7 @@ def test_gate_closes_below_its_threshold():
     assert Gated(short, by=half, threshold=0.6)(PROMPTS, RESPONSES).tolist() == [0, 0]
     assert Gated(short, by=half).name == "short"
     assert Gated(short, by=half, name="gated").name == "gated"
-    with pytest.raises(ValueError, match=r"threshold must be in \(0, 1\], not 0"):
+    with pytest.raises(ValueError, match=r"threshold: must be in \(0, 1\], got 0"):
         Gated(short, by=half, threshold=0)
 
 

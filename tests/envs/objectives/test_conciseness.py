@@ -34,7 +34,7 @@ def test_plain_text_is_counted_or_estimated():
 
 @pytest.mark.parametrize("kind", [Conciseness, RelativeConciseness])
 def test_max_tokens_must_be_positive(kind):
-    with pytest.raises(ValueError, match="max_tokens must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="max_tokens: must be at least 1, got 0"):
         kind(0)
 
 

@@ -112,22 +112,22 @@ def test_a_chat_template_is_used_where_there_is_one() -> None:
 def test_one_of_several_outputs_is_chosen_by_its_label() -> None:
     both = [make(labels=2, label=label).outputs(PROMPTS, RESPONSES) for label in (0, 1)]
     assert np.abs(both[0] - both[1]).min() > 0
-    with pytest.raises(ValueError, match=r"label must say which of the model's 2 outputs .* got None"):
+    with pytest.raises(ValueError, match=r"label: must say which of the model's 2 outputs .* got None"):
         make(labels=2)
-    with pytest.raises(ValueError, match=r"label must be from 0 to 1.*got 2"):
+    with pytest.raises(ValueError, match=r"label: must be from 0 to 1.*got 2"):
         make(labels=2, label=2)
 
 
 def test_bad_arguments_are_told(tmp_path: Path) -> None:
     for options, message in (
-        ({"batch": 0}, "batch must be at least 1; got 0"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1; got 0"),
-        ({"spread": 0.0}, "spread must be a number above 0; got 0.0"),
-        ({"midpoint": math.inf}, "midpoint must be a finite number; got inf"),
+        ({"batch": 0}, "batch: must be at least 1, got 0"),
+        ({"max_tokens": 0}, "max_tokens: must be at least 1, got 0"),
+        ({"spread": 0.0}, "spread: must be a number above 0, got 0.0"),
+        ({"midpoint": math.inf}, "midpoint: must be a finite number, got inf"),
     ):
         with pytest.raises(ValueError, match=message):
             make(**options)
-    with pytest.raises(ValueError, match="tokenizer must be given"):
+    with pytest.raises(ValueError, match="tokenizer: must be given"):
         RewardModel(model())
     with pytest.raises(ValueError, match="model: must be a sequence-classification model"):
         RewardModel(tmp_path / "nothing")
@@ -135,7 +135,7 @@ def test_bad_arguments_are_told(tmp_path: Path) -> None:
         bare = tokenizer()
         bare.eos_token = None
         RewardModel(model(), bare)
-    with pytest.raises(ValueError, match="at least 4 reference texts; got 1"):
+    with pytest.raises(ValueError, match="at least 4 reference texts, got 1"):
         make().calibrated(PROMPTS[:1], ["a"])
     with pytest.raises(ValueError, match="must differ in the model's output"):
         make().calibrated(PROMPTS[:1] * 4, ["a"] * 4)

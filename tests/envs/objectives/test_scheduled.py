@@ -67,7 +67,7 @@ def test_a_training_run_counts_steps_and_a_resumed_one_goes_on(tmp_path):
         ("soon", r"must be a list of \[batch, factor\]"),
         ([[1, 0.5]], "batches that ascend from 0"),
         ([[0, 0.5], [0, 1]], "batches that ascend from 0"),
-        ([[0, 1.5]], r"factors in \[0, 1\], not \[1.5\]"),
+        ([[0, 1.5]], r"factors in \[0, 1\], got \[1.5\]"),
     ],
 )
 def test_points_that_break_a_rule_are_told(points, message):

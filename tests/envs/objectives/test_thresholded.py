@@ -41,10 +41,10 @@ def test_names_and_bad_arguments():
     assert Thresholded(scores(1), 0.5).name == "scores"
     assert Thresholded(scores(1), 0.5, name="enough").name == "enough"
     for threshold, start, message in (
-        (0, None, r"threshold must be in \(0, 1\], not 0"),
-        (1.5, None, "threshold must be"),
-        (0.5, 0.5, r"ramp_from must be in \[0, threshold\) with threshold = 0.5, not 0.5"),
-        (0.5, -0.1, "ramp_from must be"),
+        (0, None, r"threshold: must be in \(0, 1\], got 0"),
+        (1.5, None, "threshold: must be"),
+        (0.5, 0.5, r"ramp_from: must be in \[0, threshold\) with threshold = 0.5, got 0.5"),
+        (0.5, -0.1, "ramp_from: must be"),
     ):
         with pytest.raises(ValueError, match=message):
             Thresholded(scores(1), threshold, start)

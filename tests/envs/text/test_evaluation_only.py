@@ -35,11 +35,11 @@ def test_without_them_reports_are_empty():
 def test_bad_names_are_errors():
     with pytest.raises(ValueError, match="did you mean 'clarity'"):
         ArithmeticEnv(evaluation_only=["clarty"])
-    with pytest.raises(ValueError, match=r"evaluation_only: each must have a name that no other objective has"):
+    with pytest.raises(ValueError, match=r"evaluation_only: must each have a name that no other objective has"):
         ArithmeticEnv(evaluation_only=[FunctionObjective("clarity", length.function)])
-    with pytest.raises(ValueError, match=r"evaluation_only: each must have a name"):
+    with pytest.raises(ValueError, match=r"evaluation_only: must each have a name"):
         ArithmeticEnv(evaluation_only=["clarity", "clarity"])
-    with pytest.raises(ValueError, match="objectives: at least one"):
+    with pytest.raises(ValueError, match="objectives: must be at least one"):
         ArithmeticEnv(evaluation_only=["accuracy", "conciseness", "clarity"])
     with pytest.raises(ValueError, match="must return scores in"):
         ArithmeticEnv(evaluation_only=[length]).report([QUESTION], ["x" * 101])

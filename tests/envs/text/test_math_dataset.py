@@ -60,9 +60,9 @@ def test_the_parting_depends_on_questions_and_seed_alone(file: Path, tmp_path: P
 def test_fractions(file: Path) -> None:
     env = MathEnv(file, validation_fraction=0.25, test_fraction=0)
     assert len(env.prompts("validation")) == 10
-    with pytest.raises(ValueError, match=r"nothing in split 'test', .*'train': 30, 'validation': 10, 'test': 0"):
+    with pytest.raises(ValueError, match=r"in split 'test', got \{'train': 30, 'validation': 10, 'test': 0"):
         env.prompts("test")
-    with pytest.raises(ValueError, match="nothing in split 'test'"):
+    with pytest.raises(ValueError, match="must have prompts in split 'test'"):
         MathEnv(file, test_fraction=0, split="test")
 
 
@@ -93,7 +93,7 @@ def test_train_loses_questions_that_are_in_other_splits(tmp_path: Path) -> None:
 def test_a_folder_without_train_can_be_evaluated_on(tmp_path: Path) -> None:
     write(tmp_path / "test.jsonl", sums(range(3)))
     assert len(MathEnv(tmp_path, split="test").prompts("test")) == 3
-    with pytest.raises(ValueError, match="nothing in split 'train'"):
+    with pytest.raises(ValueError, match="must have prompts in split 'train'"):
         MathEnv(tmp_path)
 
 
@@ -159,10 +159,10 @@ def test_long_questions_are_observations(tmp_path: Path) -> None:
         ({"split": "tset"}, "unknown split 'tset': did you mean 'test'"),
         ({"conciseness": "relativ"}, "unknown conciseness 'relativ': did you mean 'relative'"),
         ({"fallback": "first"}, "fallback"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1"),
-        ({"validation_fraction": 1.0}, "validation_fraction must be at least 0 and below 1; got 1.0"),
-        ({"test_fraction": -0.1}, "test_fraction must be at least 0 and below 1; got -0.1"),
-        ({"test_fraction": 0.5, "validation_fraction": 0.5}, r"must be below 1; got 0.5 \+ 0.5"),
+        ({"max_tokens": 0}, "max_tokens: must be at least 1"),
+        ({"validation_fraction": 1.0}, "validation_fraction: must be at least 0 and below 1, got 1.0"),
+        ({"test_fraction": -0.1}, "test_fraction: must be at least 0 and below 1, got -0.1"),
+        ({"test_fraction": 0.5, "validation_fraction": 0.5}, r"must be below 1, got 0.5 \+ 0.5"),
         ({"question_column": "text"}, "unknown question_column 'text'"),
         ({"render_mode": "human"}, "render_mode"),
         ({"objectives": []}, "at least one"),
@@ -217,5 +217,5 @@ def test_long_prompts_can_be_left_out(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="row 21: the prompt has 134 characters, more than max_prompt_chars=60"):
         env = MathEnv(file, instruction="", max_prompt_chars=60)
     assert sum(len(env.prompts(split)) for split in SPLITS) == 20 and len(env.skipped) == 1
-    with pytest.raises(ValueError, match=r"max_prompt_chars: must let prompts .* through, but got 5"):
+    with pytest.raises(ValueError, match=r"max_prompt_chars: must let prompts .* through, got 5"):
         MathEnv(file, max_prompt_chars=5)

@@ -141,8 +141,8 @@ def test_reset_takes_plain_text_as_prompt() -> None:
     ("options", "message"),
     [
         ({"promt": "How?"}, "unknown option of reset 'promt': did you mean 'prompt'"),
-        ({"prompt": 3}, "must be a Prompt or a str; got int"),
-        ({"prompt": "x" * 101}, r"the prompt has 101 characters; observations are UnicodeText\(100\)"),
+        ({"prompt": 3}, "must be a Prompt or a str, got int"),
+        ({"prompt": "x" * 101}, r"prompt: must be in UnicodeText\(100\), got 101 characters"),
     ],
 )
 def test_reset_refuses_options(options: dict[str, Any], message: str) -> None:
@@ -163,7 +163,7 @@ def test_step_needs_a_reset_before_each_episode() -> None:
 def test_step_refuses_what_is_no_action_and_the_episode_goes_on() -> None:
     env = Letters(max_response_chars=4)
     env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"str in UnicodeText\(4\); got 5 characters"):
+    with pytest.raises(ValueError, match=r"action: must be a str in UnicodeText\(4\), got 5 characters"):
         env.step("aaaaa")
     with pytest.raises(ValueError, match="got int"):
         env.step(3)
@@ -185,13 +185,13 @@ def test_score_shapes_and_values() -> None:
 
 
 def test_score_needs_one_response_per_prompt() -> None:
-    with pytest.raises(ValueError, match="got 2 prompts, 1 responses"):
+    with pytest.raises(ValueError, match="responses: must be one for each of 2 prompts, got 1"):
         Letters().score(["a", "b"], ["c"])
 
 
 @pytest.mark.parametrize("score", [1.5, -0.1, np.nan])
 def test_score_names_the_objective_that_leaves_its_range(score: float) -> None:
-    with pytest.raises(ValueError, match=rf"objective 'fixed' must return numbers in \[0, 1\]; got {score}"):
+    with pytest.raises(ValueError, match=rf"objective 'fixed': must return numbers in \[0, 1\], got {score}"):
         Letters([Echo(), Fixed(np.array([score]))]).score(["?"], ["x"])
 
 
@@ -246,7 +246,7 @@ def test_state_counts_and_close_are_the_objectives() -> None:
 
 
 def test_state_of_other_objectives_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"of the objectives \['echo'\]; the environment has \['echo', 'longest'\]"):
+    with pytest.raises(ValueError, match=r"state: must be of the objectives \['echo', 'longest'\], got .* \['echo'\]"):
         Letters().load_state_dict({"echo": {}})
 
 
@@ -263,10 +263,10 @@ def test_copies_go_on_where_the_original_is(copy: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objectives": []}, "objectives: at least one"),
-        ({"objectives": [Echo(), Echo()]}, r"a name of its own; got the names \['echo', 'echo'\]"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1; got 0"),
-        ({"render_mode": "human"}, "render_mode must be 'ansi' or None; got 'human'"),
+        ({"objectives": []}, "objectives: must be at least one"),
+        ({"objectives": [Echo(), Echo()]}, r"a name of its own, got the names \['echo', 'echo'\]"),
+        ({"max_tokens": 0}, "max_tokens: must be at least 1, got 0"),
+        ({"render_mode": "human"}, "render_mode: must be 'ansi' or None, got 'human'"),
         ({"split": "vaildation"}, "unknown split 'vaildation': did you mean 'validation'"),
         ({"max_response_chars": -1}, "length"),
     ],

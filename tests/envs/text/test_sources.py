@@ -93,7 +93,7 @@ def test_empty_files_have_no_rows(tmp_path: Path, name: str) -> None:
 )
 def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}' cannot be read as \.{name[4:]}: ."):
+    with pytest.raises(ValueError, match=rf"must be readable as \.{name[4:]}, got '.*{name}': ."):
         read_file(tmp_path / name)
 
 
@@ -120,19 +120,19 @@ def test_a_folder_of_splits(tmp_path: Path, name: str) -> None:
 def test_two_files_for_one_split(tmp_path: Path) -> None:
     for name in ("val.jsonl", "dev.jsonl"):
         write_lines(tmp_path / name, ROWS)
-    with pytest.raises(ValueError, match=r"two validation files, dev\.jsonl and val\.jsonl"):
+    with pytest.raises(ValueError, match=r"must have one validation file, got dev\.jsonl and val\.jsonl"):
         load_sources(tmp_path)
 
 
 def test_a_folder_without_splits(tmp_path: Path) -> None:
     write_lines(tmp_path / "rows.jsonl", ROWS)
-    with pytest.raises(ValueError, match=r"no file of a split, such as train\.jsonl .*rows\.jsonl"):
+    with pytest.raises(ValueError, match=r"must have a file of a split, such as train\.jsonl .*rows\.jsonl"):
         load_sources(tmp_path)
 
 
 @pytest.mark.parametrize("dataset", ["missing.jsonl", "/missing/folder", "missing/file.parquet"])
 def test_missing_files(dataset: str) -> None:
-    with pytest.raises(ValueError, match=f"there is no file or folder '{dataset}'"):
+    with pytest.raises(ValueError, match=f"must be a file or folder that exists, got '{dataset}'"):
         load_sources(dataset)
 
 
@@ -183,7 +183,7 @@ except ValueError as error:
 assert datasets.config.HF_HUB_OFFLINE == before
 """
     done = run_python(code, tmp_path, **environment)
-    assert "there is no file or folder 'data/no-such-dataset', and the hub cannot be reached: " in done.stdout
+    assert "got 'data/no-such-dataset': the hub cannot be reached: " in done.stdout
     assert reason in done.stdout
     assert "Retry" not in done.stderr
 

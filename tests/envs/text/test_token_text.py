@@ -148,13 +148,13 @@ def test_options_choose_the_task() -> None:
     ("options", "message"),
     [
         ({"task": "paretune/TokenConcav-v0"}, "unknown environment .* did you mean 'paretune/TokenConcave-v0'"),
-        ({"task": "paretune/Arithmetic-v0"}, "task must be a TokenEnv or the id of one; got 'paretune/Arithmetic-v0'"),
-        ({"task_options": {"size": 3}}, "paretune/TokenConcave-v0: unknown option 'size'"),
-        ({"task_options": {"length": 0}}, "length must be at least 1, got 0"),
-        ({"task": StyleEnv(), "task_options": {"length": 3}}, "task_options must be empty when task is not an id"),
-        ({"held_out": 0}, "held_out must be from 1 to 100000; got 0"),
+        ({"task": "paretune/Arithmetic-v0"}, "task: must be a TokenEnv or the id of one, got 'paretune/Arithmetic-v0'"),
+        ({"task_options": {"size": 3}}, "unknown option of paretune/TokenConcave-v0 'size'"),
+        ({"task_options": {"length": 0}}, "length: must be at least 1, got 0"),
+        ({"task": StyleEnv(), "task_options": {"length": 3}}, "task_options: must be empty when task is not an id"),
+        ({"held_out": 0}, "held_out: must be from 1 to 100000, got 0"),
         ({"split": "dev"}, "unknown split 'dev'"),
-        ({"render_mode": "human"}, "render_mode must be 'ansi' or None; got 'human'"),
+        ({"render_mode": "human"}, "render_mode: must be 'ansi' or None, got 'human'"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:

@@ -55,12 +55,12 @@ def test_the_trap_is_one_of_many_best_texts() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 1}, "length must be from 2 to 64, got 1"),
-        ({"length": 65}, "length must be from 2 to 64, got 65"),
-        ({"vocabulary": 1}, "vocabulary must be from 2 to 256, got 1"),
-        ({"change_cost": -0.1}, "change_cost must be a finite number of at least 0, got -0.1"),
+        ({"length": 1}, "length: must be from 2 to 64, got 1"),
+        ({"length": 65}, "length: must be from 2 to 64, got 65"),
+        ({"vocabulary": 1}, "vocabulary: must be from 2 to 256, got 1"),
+        ({"change_cost": -0.1}, "change_cost: must be a finite number of at least 0, got -0.1"),
         ({"observation": "text"}, "unknown observation 'text'"),
-        ({"render_mode": "rgb_array"}, "render_mode must be 'ansi' or None, got 'rgb_array'"),
+        ({"render_mode": "rgb_array"}, "render_mode: must be 'ansi' or None, got 'rgb_array'"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> None:

@@ -75,6 +75,7 @@ def test_a_front_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(fronts, "MAX_COMPARED", 400)
     env = StyleEnv(4, 8, change_cost=0.1)
     with pytest.raises(
-        ValueError, match=r"at most 400 returns can be compared for a front, but from position \d on there are \d+"
+        ValueError,
+        match=r"gamma: must leave at most 400 returns .*, got \d+ from position \d on",
     ):
         env.pareto_front(0.9)

@@ -93,17 +93,17 @@ def test_the_largest_size(objectives: int, shape: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objectives": 1}, "objectives must be from 2 to 8, got 1"),
-        ({"objectives": 9}, "objectives must be from 2 to 8, got 9"),
-        ({"vocabulary": 3, "objectives": 4}, "vocabulary must be at least objectives = 4, got 3"),
-        ({"vocabulary": 257}, "vocabulary must be from 2 to 256, got 257"),
-        ({"length": 0}, "length must be at least 1, got 0"),
-        ({"length": 65}, "length must be at most 64, got 65"),
+        ({"objectives": 1}, "objectives: must be from 2 to 8, got 1"),
+        ({"objectives": 9}, "objectives: must be from 2 to 8, got 9"),
+        ({"vocabulary": 3, "objectives": 4}, "vocabulary: must be at least objectives = 4, got 3"),
+        ({"vocabulary": 257}, "vocabulary: must be from 2 to 256, got 257"),
+        ({"length": 0}, "length: must be at least 1, got 0"),
+        ({"length": 65}, "length: must be at most 64, got 65"),
         ({"shape": "convx"}, "unknown shape 'convx': did you mean 'convex'"),
-        ({"shape": "disconnected", "objectives": 3}, "objectives must be 2 for the shape 'disconnected', got 3"),
-        ({"change_cost": -1.0}, "change_cost must be a finite number of at least 0, got -1.0"),
-        ({"change_cost": float("nan")}, "change_cost must be a finite number of at least 0, got nan"),
-        ({"change_cost": float("inf")}, "change_cost must be a finite number of at least 0, got inf"),
+        ({"shape": "disconnected", "objectives": 3}, "objectives: must be 2 for the shape 'disconnected', got 3"),
+        ({"change_cost": -1.0}, "change_cost: must be a finite number of at least 0, got -1.0"),
+        ({"change_cost": float("nan")}, "change_cost: must be a finite number of at least 0, got nan"),
+        ({"change_cost": float("inf")}, "change_cost: must be a finite number of at least 0, got inf"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> None:

@@ -198,7 +198,7 @@ def test_steps_outside_an_episode_are_refused() -> None:
 def test_what_is_no_token_is_refused_and_changes_nothing(action: Any) -> None:
     env = Alternate(3, 2)
     env.reset()
-    with pytest.raises(ValueError, match="action must"):
+    with pytest.raises(ValueError, match="action: must"):
         env.step(action)
     assert env.tokens == []
 
@@ -214,13 +214,13 @@ def test_tokens_of_any_integer_type_are_taken(action: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vocabulary": 1}, "vocabulary must be from 2 to 256, got 1"),
-        ({"vocabulary": 257}, "vocabulary must be from 2 to 256, got 257"),
-        ({"length": 0}, "length must be at least 1, got 0"),
-        ({"objectives": ()}, r"objectives must be at least one name, all different, got \[\]"),
-        ({"objectives": ("a", "a")}, r"objectives must be at least one name, all different, got \['a', 'a'\]"),
+        ({"vocabulary": 1}, "vocabulary: must be from 2 to 256, got 1"),
+        ({"vocabulary": 257}, "vocabulary: must be from 2 to 256, got 257"),
+        ({"length": 0}, "length: must be at least 1, got 0"),
+        ({"objectives": ()}, r"objectives: must be at least one name, all different, got \[\]"),
+        ({"objectives": ("a", "a")}, r"objectives: must be at least one name, all different, got \['a', 'a'\]"),
         ({"observation": "onehot"}, "unknown observation 'onehot': did you mean 'one_hot'"),
-        ({"render_mode": "human"}, "render_mode must be 'ansi' or None, got 'human'"),
+        ({"render_mode": "human"}, "render_mode: must be 'ansi' or None, got 'human'"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> None:
@@ -231,16 +231,16 @@ def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize("gamma", [-0.1, 1.1, float("nan")])
 def test_a_discount_out_of_range_is_refused(gamma: float) -> None:
     for front in (Alternate().pareto_front, Alternate().convex_front):
-        with pytest.raises(ValueError, match="gamma must be from 0 to 1, got"):
+        with pytest.raises(ValueError, match="gamma: must be from 0 to 1, got"):
             front(gamma)
 
 
 def test_other_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="unknown option of reset 'prompt'"):
         Alternate().reset(options={"prompt": "x"})
-    with pytest.raises(ValueError, match="texts must have from 1 to 4 tokens, got 5"):
+    with pytest.raises(ValueError, match="texts: must have from 1 to 4 tokens, got 5"):
         Alternate().returns([0] * 5)
-    with pytest.raises(ValueError, match=r"texts must be a token from 0 to 2, an integer; got \[0, 3\]"):
+    with pytest.raises(ValueError, match=r"texts: must be a token, an integer from 0 to 2, got \[0, 3\]"):
         Alternate().returns([0, 3])
 
 

@@ -153,11 +153,11 @@ def test_copies_go_on_by_themselves(duplicate: Any) -> None:
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
-        ([0, 1], r"actions must have shape \(3,\), got \(2,\)"),
-        ([[0], [1], [2]], r"actions must have shape \(3,\), got \(3, 1\)"),
-        ([0, 1, 4], r"actions must be a token from 0 to 3, an integer; got \[0, 1, 4\]"),
-        ([0, -1, 1], "actions must be a token from 0 to 3"),
-        ([0.0, 1.0, 2.0], "an integer; got"),
+        ([0, 1], r"actions: must have shape \(3,\), got \(2,\)"),
+        ([[0], [1], [2]], r"actions: must have shape \(3,\), got \(3, 1\)"),
+        ([0, 1, 4], r"actions: must be a token, an integer from 0 to 3, got \[0, 1, 4\]"),
+        ([0, -1, 1], "actions: must be a token, an integer from 0 to 3"),
+        ([0.0, 1.0, 2.0], "an integer from 0 to 3, got"),
     ],
 )
 def test_wrong_actions_are_refused_and_change_nothing(actions: Any, message: str) -> None:
@@ -171,13 +171,13 @@ def test_wrong_actions_are_refused_and_change_nothing(actions: Any, message: str
 def test_other_mistakes_are_named() -> None:
     with pytest.raises(ResetNeeded, match="call reset"):
         make().step([0, 0, 0])
-    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_envs: must be at least 1, got 0"):
         make(0)
     with pytest.raises(ValueError, match="unknown option of reset 'reset_masks': did you mean 'reset_mask'"):
         make().reset(options={"reset_masks": 1})
     with pytest.raises(ValueError, match=r"must be booleans of shape \(3,\), got shape \(2,\) of bool"):
         make().reset(options={"reset_mask": np.array([True, False])})
-    with pytest.raises(ValueError, match="seed must be one number or num_envs = 3 of them, got 2"):
+    with pytest.raises(ValueError, match="seed: must be one number or num_envs = 3 of them, got 2"):
         make().reset(seed=[1, 2])
     make().reset(seed=[1, None, 3])
 

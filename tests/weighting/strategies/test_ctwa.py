@@ -64,11 +64,11 @@ def test_a_sacrificed_objective_is_supported_again(train):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": math.nan}, "target must be a finite number, or one per objective, got nan"),
-        ({"target": [0.1]}, r"target must have shape \(2\)"),
-        ({"rate": 0.0}, "rate must be a number above 0, got 0.0"),
-        ({"tau": 0.0}, r"tau must be in \(0, 1\], got 0.0"),
-        ({"tau": 1.5}, "tau must be"),
+        ({"target": math.nan}, "target: must be a finite number, or one per objective, got nan"),
+        ({"target": [0.1]}, r"target: must have shape \(2\)"),
+        ({"rate": 0.0}, "rate: must be a number above 0, got 0.0"),
+        ({"tau": 0.0}, r"tau: must be in \(0, 1\], got 0.0"),
+        ({"tau": 1.5}, "tau: must be"),
     ],
 )
 def test_bad_options_are_named(options, message):

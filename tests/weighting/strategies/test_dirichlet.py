@@ -55,9 +55,9 @@ def test_a_run_continues_where_it_was_saved(at):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"concentration": 0.0}, r"concentration must be in \[0.001, 1e6\], got 0.0"),
-        ({"every": 0}, "every must be a whole number of at least 1, got 0"),
-        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"concentration": 0.0}, r"concentration: must be in \[0.001, 1e6\], got 0.0"),
+        ({"every": 0}, "every: must be a whole number of at least 1, got 0"),
+        ({"seed": -1}, "seed: must be a whole number of at least 0, got -1"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -189,10 +189,10 @@ def test_an_untrained_state_can_be_saved():
 @pytest.mark.parametrize(
     ("gram", "lr", "message"),
     [
-        (np.zeros((3, 3)), 1e-6, r"gram must have shape \(2, 2\), got \(3, 3\)"),
-        (np.full((2, 2), math.nan), 1e-6, r"gram must be finite, got nan at position \(0, 0\)"),
-        (np.eye(2), math.nan, "lr must be finite and non-negative, got nan"),
-        (np.eye(2), -1e-6, "lr must be finite and non-negative, got -1e-06"),
+        (np.zeros((3, 3)), 1e-6, r"gram: must have shape \(2, 2\), got \(3, 3\)"),
+        (np.full((2, 2), math.nan), 1e-6, r"gram: must be finite, got nan at position \(0, 0\)"),
+        (np.eye(2), math.nan, "lr: must be finite and non-negative, got nan"),
+        (np.eye(2), -1e-6, "lr: must be finite and non-negative, got -1e-06"),
     ],
 )
 def test_bad_observations_are_named(gram, lr, message):
@@ -202,24 +202,24 @@ def test_bad_observations_are_named(gram, lr, message):
 
 
 def test_bad_rewards_are_named():
-    with pytest.raises(ValueError, match=r"rewards must have shape \(any, any, 2\), got \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"rewards: must have shape \(any, any, 2\), got \(4, 2\)"):
         GradientWeighting(2).on_rewards(np.zeros((4, 2)))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mu": 0.0}, "mu must be None or a number above 0, got 0.0"),
-        ({"mu": math.inf}, "mu must be None or a number above 0, got inf"),
-        ({"eta": 1e-6}, "eta must be None unless mu is given"),
-        ({"eta": -1.0, "mu": 1.0}, "eta must be None or a number above 0, got -1.0"),
-        ({"rate": 0.0}, "rate must be a number above 0, got 0.0"),
-        ({"floor": 0.5}, r"floor must be in \[0, 1/K\) with K = 2, got 0.5"),
-        ({"floor": -0.1}, r"floor must be in \[0, 1/K\)"),
-        ({"prior": 1.1}, r"prior must be in \[0, 1\], got 1.1"),
-        ({"prior": math.nan}, r"prior must be in \[0, 1\], got nan"),
-        ({"every": 0}, "every must be a whole number of at least 1, got 0"),
-        ({"every": 1.5}, "every must be a whole number of at least 1, got 1.5"),
+        ({"mu": 0.0}, "mu: must be None or a number above 0, got 0.0"),
+        ({"mu": math.inf}, "mu: must be None or a number above 0, got inf"),
+        ({"eta": 1e-6}, "eta: must be None unless mu is given"),
+        ({"eta": -1.0, "mu": 1.0}, "eta: must be None or a number above 0, got -1.0"),
+        ({"rate": 0.0}, "rate: must be a number above 0, got 0.0"),
+        ({"floor": 0.5}, r"floor: must be in \[0, 1/K\) with K = 2, got 0.5"),
+        ({"floor": -0.1}, r"floor: must be in \[0, 1/K\)"),
+        ({"prior": 1.1}, r"prior: must be in \[0, 1\], got 1.1"),
+        ({"prior": math.nan}, r"prior: must be in \[0, 1\], got nan"),
+        ({"every": 0}, "every: must be a whole number of at least 1, got 0"),
+        ({"every": 1.5}, "every: must be a whole number of at least 1, got 1.5"),
     ],
 )
 def test_bad_options_are_named(options, message):

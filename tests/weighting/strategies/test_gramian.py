@@ -173,15 +173,15 @@ def test_random_orders_depend_on_the_seed_alone(name):
 def test_options_out_of_range_are_errors():
     for name, options, message in (
         ("mgda", {"epsilon": 0.0}, "epsilon"),
-        ("cagrad", {"c": -1.0}, "c must be"),
-        ("fairgrad", {"alpha": 0.0}, "alpha must be a number above 0"),
+        ("cagrad", {"c": -1.0}, "c: must be a finite number of at least 0, got -1.0"),
+        ("fairgrad", {"alpha": 0.0}, "alpha: must be a number above 0"),
         ("fairgrad", {"max_iters": 0}, "max_iters"),
         ("gradvac", {"beta": 2.0}, "beta"),
         ("pcd", {"tau": -0.1}, "tau"),
     ):
         with pytest.raises(ValueError, match=message):
             make_weighting(name, 2, **options)
-    with pytest.raises(ValueError, match=r"gram must have shape \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"gram: must have shape \(2, 2\)"):
         weights_of("upgrad", 2, np.eye(3))
 
 

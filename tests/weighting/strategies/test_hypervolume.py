@@ -128,18 +128,18 @@ def test_a_run_continues_where_it_was_saved():
 
 @pytest.mark.parametrize("performance", [[0.5], [0.5, math.nan], 0.5])
 def test_a_bad_performance_is_named(performance):
-    with pytest.raises(ValueError, match="performance must"):
+    with pytest.raises(ValueError, match="performance: must"):
         HypervolumeWeighting(2).on_validation(performance)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gain_scale": 0.0}, "gain_scale must be None or a number above 0, got 0.0"),
-        ({"gain_scale": math.nan}, "gain_scale must be None or a number above 0, got nan"),
-        ({"gain_scale": 0.1, "exact_paper": True}, "gain_scale must be None or 1 with exact_paper=True, got 0.1"),
-        ({"reference": [0.0]}, r"reference must be of length 2, as the preference, got \[0.0\]"),
-        ({"reference": [0.0, math.inf]}, "reference must be finite"),
+        ({"gain_scale": 0.0}, "gain_scale: must be None or a number above 0, got 0.0"),
+        ({"gain_scale": math.nan}, "gain_scale: must be None or a number above 0, got nan"),
+        ({"gain_scale": 0.1, "exact_paper": True}, "gain_scale: must be None or 1 with exact_paper=True, got 0.1"),
+        ({"reference": [0.0]}, r"reference: must be of length 2, as the preference, got \[0.0\]"),
+        ({"reference": [0.0, math.inf]}, "reference: must be finite"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -133,12 +133,12 @@ def test_the_hypervolume_grows_more_than_with_fixed_weights(train, options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"form": "other"}, "form must be 'validation' or 'gram', got 'other'"),
-        ({"reference": [0.0]}, r"reference must have shape \(2\)"),
-        ({"floor": 0.5}, r"floor must be in \[0, 1/K\) with K = 2, got 0.5"),
-        ({"rate": 0.0}, "rate must be a number above 0"),
-        ({"prior": 2.0}, r"prior must be in \[0, 1\]"),
-        ({"every": 0}, "every must be a whole number"),
+        ({"form": "other"}, r"unknown form 'other'\. Known: 'validation', 'gram'"),
+        ({"reference": [0.0]}, r"reference: must have shape \(2\)"),
+        ({"floor": 0.5}, r"floor: must be in \[0, 1/K\) with K = 2, got 0.5"),
+        ({"rate": 0.0}, "rate: must be a number above 0"),
+        ({"prior": 2.0}, r"prior: must be in \[0, 1\]"),
+        ({"every": 0}, "every: must be a whole number"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -55,15 +55,15 @@ def test_a_threshold_that_costs_nothing_changes_nothing(train):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "thresholds must be given for at least one objective, got None"),
-        ({"thresholds": [None, None]}, "thresholds must be given for at least one objective"),
-        ({"thresholds": [0.8]}, r"thresholds must be of length 2, as the preference, got \[0.8\]"),
-        ({"thresholds": [0.8, math.inf]}, "thresholds must be finite numbers, None or -inf"),
-        ({"thresholds": [0.8, math.nan]}, "thresholds must be finite numbers, None or -inf"),
-        ({"thresholds": [0.8, None], "rate": -1.0}, "rate must be a number above 0, got -1.0"),
-        ({"thresholds": [0.8, None], "largest": 0.0}, "largest must be a number above 0, got 0.0"),
-        ({"thresholds": [0.8, None], "source": "?"}, "source must be"),
-        ({"thresholds": [0.8, None], "decay": -0.1}, "decay must be"),
+        ({}, "thresholds: must be given for at least one objective, got None"),
+        ({"thresholds": [None, None]}, "thresholds: must be given for at least one objective"),
+        ({"thresholds": [0.8]}, r"thresholds: must be of length 2, as the preference, got \[0.8\]"),
+        ({"thresholds": [0.8, math.inf]}, "thresholds: must be finite numbers, None or -inf"),
+        ({"thresholds": [0.8, math.nan]}, "thresholds: must be finite numbers, None or -inf"),
+        ({"thresholds": [0.8, None], "rate": -1.0}, "rate: must be a number above 0, got -1.0"),
+        ({"thresholds": [0.8, None], "largest": 0.0}, "largest: must be a number above 0, got 0.0"),
+        ({"thresholds": [0.8, None], "source": "?"}, "unknown source"),
+        ({"thresholds": [0.8, None], "decay": -0.1}, "decay: must be"),
     ],
 )
 def test_bad_options_are_named(options, message):

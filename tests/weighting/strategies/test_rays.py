@@ -137,12 +137,12 @@ def test_a_run_continues_where_it_was_saved():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 0}, "every must be a whole number of at least 1, got 0"),
-        ({"mu": 0.0}, "mu must be a number above 0, got 0.0"),
-        ({"offset": 1.0}, r"offset must be in \[0, 1\), got 1.0"),
-        ({"decay": 1.0}, r"decay must be in \[0, 1\), got 1.0"),
-        ({"source": "dreams"}, "source must be 'rewards' or 'validation', got 'dreams'"),
-        ({"reference": [0.0]}, r"reference must have shape \(2\), got \(1,\)"),
+        ({"every": 0}, "every: must be a whole number of at least 1, got 0"),
+        ({"mu": 0.0}, "mu: must be a number above 0, got 0.0"),
+        ({"offset": 1.0}, r"offset: must be in \[0, 1\), got 1.0"),
+        ({"decay": 1.0}, r"decay: must be in \[0, 1\), got 1.0"),
+        ({"source": "dreams"}, "unknown source 'dreams': did you mean 'rewards'"),
+        ({"reference": [0.0]}, r"reference: must have shape \(2\), got \(1,\)"),
     ],
 )
 def test_bad_options_are_named(options, message):

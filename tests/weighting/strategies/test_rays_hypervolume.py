@@ -30,10 +30,10 @@ def test_it_starts_at_the_preference():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 1.5}, "share must be from 0 to 1, got 1.5"),
-        ({"every": 0}, "every must be a whole number of at least 1"),
-        ({"mu": 0}, "mu must be a number above 0"),
-        ({"reference": [0.0]}, "reference must have shape"),
+        ({"share": 1.5}, "share: must be from 0 to 1, got 1.5"),
+        ({"every": 0}, "every: must be a whole number of at least 1"),
+        ({"mu": 0}, "mu: must be a number above 0"),
+        ({"reference": [0.0]}, "reference: must have shape"),
     ],
 )
 def test_options_that_break_a_rule_are_told(options, message):

@@ -46,12 +46,12 @@ def test_a_mastered_objective_gives_its_weight_to_the_hard_one(train):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gamma": -0.5}, "gamma must be a finite number of at least 0, got -0.5"),
-        ({"gamma": math.nan}, "gamma must be a finite number"),
-        ({"lowest": [0.0]}, r"lowest must have shape \(2\), got"),
-        ({"highest": [1.0, 0.0]}, r"highest must be above lowest in every objective, got \[1.0, 0.0\]"),
-        ({"highest": [1.0, 1e300]}, "highest must be at most 1e"),
-        ({"lowest": [-math.inf, 0.0]}, "lowest must be finite"),
+        ({"gamma": -0.5}, "gamma: must be a finite number of at least 0, got -0.5"),
+        ({"gamma": math.nan}, "gamma: must be a finite number"),
+        ({"lowest": [0.0]}, r"lowest: must have shape \(2\), got"),
+        ({"highest": [1.0, 0.0]}, r"highest: must be above lowest in every objective, got \[1.0, 0.0\]"),
+        ({"highest": [1.0, 1e300]}, "highest: must be at most 1e"),
+        ({"lowest": [-math.inf, 0.0]}, "lowest: must be finite"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -46,5 +46,5 @@ def test_without_variation_the_weights_are_the_preference():
 
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, math.inf, math.nan])
 def test_bad_options_are_named(epsilon):
-    with pytest.raises(ValueError, match="epsilon must be a number of at least 1e-100"):
+    with pytest.raises(ValueError, match="epsilon: must be a number of at least 1e-100"):
         SAWWeighting(2, epsilon=epsilon)

@@ -38,14 +38,14 @@ def test_objectives_are_learnt_in_the_order_of_the_schedule(train):
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (None, r"points must be a list of at least one point \[step, weights...\], got None"),
-        ([], "points must be a list of at least one point"),
-        ([[1, 0.5]], r"points\[0\] must have shape \(3\), got \(2,\)"),
-        ([[1, 1, 0], [2, 0, 0]], r"points\[1\] must be a step and non-negative weights with a positive sum"),
-        ([[1, 2, -1]], r"points\[0\] must be a step and non-negative weights"),
-        ([[5, 1, 0], [5, 0, 1]], "points must be points with ascending steps of at least 0"),
-        ([[-1, 1, 0]], "points must be points with ascending steps of at least 0"),
-        ([[1, "a", 0]], r"points\[0\] must be an array of numbers"),
+        (None, r"points: must be a list of at least one point \[step, weights...\], got None"),
+        ([], "points: must be a list of at least one point"),
+        ([[1, 0.5]], r"points\[0\]: must have shape \(3\), got \(2,\)"),
+        ([[1, 1, 0], [2, 0, 0]], r"points\[1\]: must be a step and non-negative weights with a positive sum"),
+        ([[1, 2, -1]], r"points\[0\]: must be a step and non-negative weights"),
+        ([[5, 1, 0], [5, 0, 1]], "points: must be points with ascending steps of at least 0"),
+        ([[-1, 1, 0]], "points: must be points with ascending steps of at least 0"),
+        ([[1, "a", 0]], r"points\[0\]: must be an array of numbers"),
     ],
 )
 def test_bad_points_are_named(points, message):

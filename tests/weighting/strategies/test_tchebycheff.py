@@ -80,12 +80,12 @@ def test_it_balances_where_fixed_weights_end_in_a_corner(train, preference, bala
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mu": 0.0}, "mu must be a number above 0, got 0.0"),
-        ({"ideal": [1.0]}, r"ideal must have shape \(2\)"),
-        ({"margin": -1.0}, "margin must be None or a number of at least 0, got -1.0"),
-        ({"margin": 1.0, "ideal": [1.0, 1.0]}, "margin must be None if ideal is given, got 1.0"),
-        ({"source": "dreams"}, "source must be 'rewards' or 'validation', got 'dreams'"),
-        ({"decay": 1.0}, r"decay must be in \[0, 1\), got 1.0"),
+        ({"mu": 0.0}, "mu: must be a number above 0, got 0.0"),
+        ({"ideal": [1.0]}, r"ideal: must have shape \(2\)"),
+        ({"margin": -1.0}, "margin: must be None or a number of at least 0, got -1.0"),
+        ({"margin": 1.0, "ideal": [1.0, 1.0]}, "margin: must be None if ideal is given, got 1.0"),
+        ({"source": "dreams"}, "unknown source 'dreams': did you mean 'rewards'"),
+        ({"decay": 1.0}, r"decay: must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_options_are_named(options, message):
