@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from paretune.agents import Agent, RunFolder
 from paretune.agents.policies.loading import load_saved
-from tests.agents import shared_run
+from tests.agents import rounding, shared_run
 from tests.agents.processes.test_distributed import assert_close, knowledge, launch, lines
 
 STEPS = 3
@@ -39,7 +39,8 @@ def assert_same_run(one: Path, two: Path) -> None:
 def assert_close_tensors(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
     assert first.keys() == second.keys()
     for name in first:
-        torch.testing.assert_close(first[name], second[name], atol=1e-5, rtol=1e-5)
+        # AdamW makes steps of the learning rate, 1e-3, of small gradients too, in which rounding counts most
+        torch.testing.assert_close(first[name], second[name], atol=5e-5, rtol=1e-5)
 
 
 def held(folder: Path, name: str) -> list[int]:
@@ -65,7 +66,7 @@ def test_two_shards_train_as_one_process(tmp_path: Path) -> None:
     one, two = (lines(tmp_path / name / "bfloat16")[1] for name in ("one", "two"))
     assert_close(one["rewards"], two["rewards"])
     for name in ("loss", "grad_norm"):  # weights of norms get gradients of lower precision
-        assert one[name] == pytest.approx(two[name], rel=0.05)
+        assert one[name] == pytest.approx(two[name], rel=rounding.of_products(2))
     assert {x.dtype for x in weights(last(tmp_path / "two" / "bfloat16")).values()} == {torch.float32}
 
 

@@ -44,7 +44,10 @@ def lines(folder: Path) -> list[dict]:
 
 
 def assert_close(first: object, second: object) -> None:
-    """Equal, numbers to 1e-5."""
+    """Equal, numbers to 1e-4, or 1e-5 where they are near 0.
+
+    A trained model that is nearly sure multiplies the round-off of float32, 6e-8, by about a hundred; steps add up.
+    """
     if isinstance(first, dict):
         assert first.keys() == second.keys()
         for name in first:
@@ -54,7 +57,7 @@ def assert_close(first: object, second: object) -> None:
         for one, other in zip(first, second, strict=True):
             assert_close(one, other)
     elif isinstance(first, float):
-        assert first == pytest.approx(second, rel=1e-5, abs=1e-5)
+        assert first == pytest.approx(second, rel=1e-4, abs=1e-5)
     else:
         assert first == second
 
