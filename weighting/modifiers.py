@@ -83,7 +83,8 @@ class ModifiedWeighting(Weighting):
         self._moves = False  # whether the direction still follows the strategy in this step
         self._held_K = self._modified(self._start_K)
 
-    # What other classes say of themselves, an object of this one says of the strategy that it modifies.
+    # What other classes say of themselves, in class variables, an object of this one says of the strategy that it
+    # modifies: properties, which types do not allow in the place of class variables.
     @property
     def name(self) -> str:  # type: ignore[override]
         """The strategy's name."""

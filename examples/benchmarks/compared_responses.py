@@ -111,6 +111,7 @@ def run(seed: int, settings: Settings) -> tuple[GRPO, list[Step]]:
         steps.append(Step(step, decisions, advantages, products(made.updater.passes, decisions)))
         return at(step, decisions, advantages, reuse)
 
+    # one object's method is watched, which types cannot say
     made.gradients.at = noted  # type: ignore[method-assign]
     made.train(settings.steps)
     return made, steps

@@ -46,8 +46,11 @@ GRPO_RULES = {
 """Advantages by TRL's setting `scale_rewards`."""
 RLOO_RULE = AdvantageRule(advantage=rloo, epsilon=EPSILON)
 
+EITHER_TRAINER: Any = object
+"""What `MultiObjectiveTrainer` stands in front of: either of TRL's trainers, which have no type in common."""
 
-class MultiObjectiveTrainer:
+
+class MultiObjectiveTrainer(EITHER_TRAINER):
     """What both trainers add to TRL's: weights and advantages from the vector rewards of the same step.
 
     Attributes:
@@ -93,7 +96,7 @@ class MultiObjectiveTrainer:
         super().__init__(*args, **kwargs)
         self.weighting = weighting
         self.dynamic = DynamicWeightingCallback(weighting, reference)
-        self.dynamic.bind(self)  # type: ignore[arg-type]
+        self.dynamic.bind(self)
         self._gradient_options = gradient_parameters, gradient_mode
         self._analyzer = make_analyzer(self, *self._gradient_options) if weighting.needs_gram else None
         self._gradient_responses, self._gradient_every = gradient_responses, gradient_every
@@ -102,28 +105,28 @@ class MultiObjectiveTrainer:
         self._weights = SplitWeights.of(weighting)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
-        rewards_BK = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
-        if self.model.training:  # type: ignore[attr-defined]
+        rewards_BK = super()._calculate_rewards(*args, **kwargs)
+        if self.model.training:
             self._rewards_PGK = self.dynamic.on_rewards(rewards_BK)
             self._take_weights()
         return rewards_BK
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         """Let TRL sample, score and log; then put our advantages in the place of its own."""
-        batch = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        if self.model.training:  # type: ignore[attr-defined]
+        batch = super()._generate_and_score_completions(inputs)
+        if self.model.training:
             judged_PGK = per_objective(self._rewards_PGK, self.rule, self.order)
             if self.weighting.needs_gram:
                 self._compare_gradients(batch, judged_PGK)
             self._take_weights()
-            theirs_B = self.accelerator.gather(batch["advantages"])  # type: ignore[attr-defined]
+            theirs_B = self.accelerator.gather(batch["advantages"])
             advantages_B = self._advantages(theirs_B.cpu().double().numpy()).ravel()
             ours = torch.tensor(advantages_B[self._share(batch)], dtype=theirs_B.dtype, device=theirs_B.device)
             batch["advantages"] = ours
             self._log(advantages_B, judged_PGK)
         else:
-            for name in self.reward_func_names:  # type: ignore[attr-defined]
-                self._logs["extra"][f"advantage_{name}"].extend([None] * self._everywhere(batch))  # type: ignore[attr-defined]
+            for name in self.reward_func_names:
+                self._logs["extra"][f"advantage_{name}"].extend([None] * self._everywhere(batch))
         return batch
 
     def _advantages(self, theirs: Array) -> Array:
@@ -134,14 +137,14 @@ class MultiObjectiveTrainer:
         if self._generations % self._gradient_every == 0:
             self._gram_KK = self._gram(batch, judged_PGK.reshape(-1, judged_PGK.shape[-1])[self._share(batch)])
         self._generations += 1
-        self.weighting.on_gradients(self._gram_KK, self._get_learning_rate())  # type: ignore[attr-defined]
+        self.weighting.on_gradients(self._gram_KK, self._get_learning_rate())
 
     def _gram(self, batch: dict[str, Any], own_BK: Array) -> Array:
         if self._analyzer is None:
             self._analyzer = make_analyzer(self, *self._gradient_options)
-        step = self.state.global_step  # type: ignore[attr-defined]
+        step = self.state.global_step
         self._analyzer.redraw(step)
-        rng = np.random.default_rng((self.args.seed, step))  # type: ignore[attr-defined]
+        rng = np.random.default_rng((self.args.seed, step))
         rows, factors_B = drawn_responses(self, batch, own_BK, self._gradient_responses, rng)
         return gram_of_batch(self, self._analyzer, batch, own_BK * factors_B[:, None], rows)
 
@@ -152,21 +155,21 @@ class MultiObjectiveTrainer:
 
     def _share(self, batch: dict[str, Any]) -> slice:
         """Return which of all responses are this process's."""
-        size, rank = len(batch["advantages"]), self.accelerator.process_index  # type: ignore[attr-defined]
+        size, rank = len(batch["advantages"]), self.accelerator.process_index
         return slice(rank * size, (rank + 1) * size)
 
     def _everywhere(self, batch: dict[str, Any]) -> int:
-        return len(batch["advantages"]) * self.accelerator.num_processes  # type: ignore[attr-defined]
+        return len(batch["advantages"]) * self.accelerator.num_processes
 
     def _log(self, advantages_B: Array, judged_PGK: Array) -> None:
         """Correct TRL's logs where weights moved after it logged, and add ours."""
-        metrics, logs = self._metrics["train"], self._logs  # type: ignore[attr-defined]
+        metrics, logs = self._metrics["train"], self._logs
         weighed_PG = self._rewards_PGK @ self._weights.of_rewards
         metrics["reward"][-1], metrics["reward_std"][-1] = float(weighed_PG.mean()), float(weighed_PG.std(ddof=1))
         for _ in advantages_B:
             logs["advantages"].pop()
         logs["advantages"].extend(advantages_B.tolist())
-        for k, name in enumerate(self.reward_func_names):  # type: ignore[attr-defined]
+        for k, name in enumerate(self.reward_func_names):
             logs["extra"][f"advantage_{name}"].extend(judged_PGK[..., k].ravel().tolist())
         assert self.dynamic.driver is not None
         for name, value in self.dynamic.driver.advantage_metrics(self._rewards_PGK, judged_PGK).items():
@@ -175,11 +178,11 @@ class MultiObjectiveTrainer:
 
     def _clip_grad_norm(self, model: Any) -> Any:
         """Clip as if there were no multiplier: clipping to a fixed norm would cancel it."""
-        args = self.args  # type: ignore[attr-defined]
+        args = self.args
         limit = args.max_grad_norm
         args.max_grad_norm = limit * self._weights.behind
         try:
-            return super()._clip_grad_norm(model)  # type: ignore[misc]
+            return super()._clip_grad_norm(model)
         finally:
             args.max_grad_norm = limit
 
