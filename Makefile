@@ -15,7 +15,7 @@ PACKAGES := paretune.envs paretune.weighting paretune.agents paretune.bench pare
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check
+.PHONY: help demo test test-fast test-gpu check
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,15 +27,19 @@ demo: $(INSTALLED) ## train the embedded language model for a minute or two and 
 # tests at the same time, in up to four processes: each holds torch. Processors of x86-64 differ in their kernels, and so in
 # rounding: the numeric tests run again with the kernels of one that has AVX2 but not AVX-512, and of one that has neither.
 X86_64 := $(filter x86_64,$(shell uname -m))
-test: export OMP_NUM_THREADS := 1
-test: NUMERIC := $(BIN)/python -m pytest -n logical --maxprocesses 4 -m "numeric and not slow and not gpu"
-test: $(DEVELOPED) ## run all tests that need no GPU, the fast ones first
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not gpu"
+test test-fast: export OMP_NUM_THREADS := 1
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --durations 15
+NUMERIC := $(PYTEST) -m "numeric and not slow and not gpu"
+
+test-fast: $(DEVELOPED) ## run the tests that are not slow
+	$(PYTEST) -m "not slow and not gpu"
+
+test: test-fast ## run all tests that need no GPU, the fast ones first
 	$(if $(X86_64),ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(NUMERIC))
 	$(if $(X86_64),ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(NUMERIC))
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 	PYTHONPATH=$(CURDIR)/$(VERL) $(BIN)/python -m pytest tests/integrations/verl
-	PYTHONPATH=$(CURDIR)/$(DEEPSPEED) $(BIN)/python -m pytest -n logical --maxprocesses 4 tests/agents/processes/test_zero.py
+	PYTHONPATH=$(CURDIR)/$(DEEPSPEED) $(PYTEST) tests/agents/processes/test_zero.py
 
 test-gpu: $(DEVELOPED) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu

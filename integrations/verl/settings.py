@@ -9,6 +9,7 @@ from typing import Any, get_args
 from omegaconf import DictConfig, OmegaConf
 
 from paretune.envs import ResponseEnv, make_env
+from paretune.envs.suggest import unknown_name
 from paretune.integrations.driver import WeightingDriver
 from paretune.weighting import make_weighting
 from paretune.weighting.advantages import Order
@@ -46,7 +47,7 @@ class VerlSettings:
             ValueError: If a setting breaks its rule.
         """
         if self.order not in get_args(Order):
-            raise ValueError(f"paretune.order: must be one of {', '.join(get_args(Order))}, got {self.order!r}")
+            raise ValueError(unknown_name("paretune.order", self.order, get_args(Order)))
         if self.objectives is None and self.env is None:
             raise ValueError(
                 "paretune.objectives: must name the rewards that the reward function returns, such as "
@@ -63,7 +64,7 @@ class VerlSettings:
         given = OmegaConf.to_container(config.get("paretune") or OmegaConf.create({}), resolve=True)
         known = [one.name for one in fields(cls)]
         if unknown := [name for name in given if name not in known]:
-            raise ValueError(f"paretune.{unknown[0]}: must be one of {', '.join(known)}, got an unknown name")
+            raise ValueError(unknown_name("setting of paretune", unknown[0], known))
         return cls(**given)
 
     def make_env(self) -> ResponseEnv:

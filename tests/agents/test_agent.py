@@ -208,7 +208,7 @@ def test_a_run_goes_on_with_the_reference_of_ones_own(tmp_path, options):
 
 
 def test_a_reference_that_is_of_no_use_is_refused():
-    with pytest.raises(ValueError, match="initial: must be left out where there is no KL term"):
+    with pytest.raises(ValueError, match="initial: must be left out where no KL term compares with it"):
         agent(GRPO, initial=random_policy())
     network = NetworkPolicy(NetworkConfig(kind="mlp", features=2, actions=2, hidden=(2,)), 0, torch.device("cpu"))
     with pytest.raises(ValueError, match="initial: must be a LanguageModelPolicy, as the policy is, got"):

@@ -168,7 +168,7 @@ def test_episodes_that_are_judged_as_a_whole_are_compared_in_every_mode():
 
 def test_networks_with_a_memory_need_a_backward_pass_for_each_objective():
     assert RLOO(StyleEnv(4, 5), "gru", "gradient", **QUICK).gradients.analyzer.mode == "backward"
-    with pytest.raises(ValueError, match=r"not that of 'memory.weight_ih_l0', GRU"):
+    with pytest.raises(ValueError, match=r"got GRU with 'memory.weight_ih_l0'"):
         RLOO(StyleEnv(4, 5), "gru", "gradient", gradient_mode="exact", **QUICK)
 
 

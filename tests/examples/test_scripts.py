@@ -15,7 +15,7 @@ SCRIPTS = [path for path in sorted(EXAMPLES.rglob("*.py")) if "\ndef main(" in p
 
 
 def test_there_are_scripts() -> None:
-    assert len(SCRIPTS) >= 19
+    assert len(SCRIPTS) >= 18
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

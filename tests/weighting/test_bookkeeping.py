@@ -27,7 +27,7 @@ def test_a_validation_reaches_archive_and_weighting_and_gives_the_hypervolume():
 
 def test_a_validation_that_the_archive_refuses_does_not_move_the_weights():
     weighting, archive = HypervolumeWeighting(2), ParetoArchive(2)
-    with pytest.raises(ValueError, match="performance must be finite"):
+    with pytest.raises(ValueError, match="performance: must be finite"):
         show_validation([float("nan"), 0.5], 0, weighting, archive)
     assert len(weighting.archive) == len(archive) == 0
 

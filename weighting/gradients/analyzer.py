@@ -23,7 +23,7 @@ from paretune.weighting.gradients.layers import choose_parameters
 from paretune.weighting.gradients.one_backward import OneBackward, unknown_kinds
 from paretune.weighting.gradients.shared_rows import SharedRows
 from paretune.weighting.gradients.sketch import Sketch
-from paretune.weighting.inputs import require
+from paretune.weighting.inputs import require, require_known
 
 Mode = Literal["auto", "exact", "sketch", "backward"]
 
@@ -86,7 +86,7 @@ class GradientAnalyzer:
             ValueError: If an argument breaks its rule, `parameters` stands for nothing, or the mode does not know the
                 kind of a module.
         """
-        require("mode", mode, mode in get_args(Mode), f"one of {', '.join(get_args(Mode))}")
+        require_known("mode", mode, get_args(Mode))
         require("width", width, width >= 1 and width % 1 == 0, "a whole number of at least 1")
         self.parameters = choose_parameters(module, parameters)
         if mode == "auto":
@@ -181,14 +181,16 @@ class GradientAnalyzer:
 
     def _add(self, scores: Tensor, advantages: Any, last: bool) -> None:
         if not self._watched:
-            raise ValueError("scores must be computed under watch(), once for every call of add() or gram()")
+            raise ValueError(
+                "scores: must be computed under watch(), once for every call of add() or gram(), got others"
+            )
         if scores.ndim != 1 or not scores.requires_grad:
-            raise ValueError(f"scores must be differentiable, of shape (B,), got {tuple(scores.shape)}")
+            raise ValueError(f"scores: must be differentiable, of shape (B,), got {tuple(scores.shape)}")
         advantages_BK = torch.as_tensor(advantages, dtype=scores.dtype, device=scores.device).detach()
         if advantages_BK.ndim != 2 or len(advantages_BK) != len(scores) or advantages_BK.shape[1] == 0:
-            raise ValueError(f"advantages must have shape ({len(scores)}, K), got {tuple(advantages_BK.shape)}")
+            raise ValueError(f"advantages: must have shape ({len(scores)}, K), got {tuple(advantages_BK.shape)}")
         if not advantages_BK.isfinite().all():
-            raise ValueError("advantages must be finite")
+            raise ValueError("advantages: must be finite, got some that are not")
         self._watched = False
         self._n_scores += len(scores)
         try:

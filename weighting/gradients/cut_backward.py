@@ -96,7 +96,7 @@ class CutBackward:
             ValueError: If the scores do not depend on the parameters.
         """
         if not self._make_cut(scores, scores).needs:
-            raise ValueError("scores must depend on at least one of the chosen parameters")
+            raise ValueError("scores: must depend on at least one of the chosen parameters, got none")
         self._parts.append((scores, advantages))
 
     def gram(self) -> NDArray[np.float64]:

@@ -40,7 +40,7 @@ def choose_parameters(module: nn.Module, choice: str) -> dict[str, nn.Parameter]
         if parameter.requires_grad and matches(name):
             chosen.setdefault(parameter, name)
     if not chosen:
-        raise ValueError(f"parameters={choice!r} matches no trainable parameter of {type(module).__name__}")
+        raise ValueError(f"parameters: must match a trainable parameter of {type(module).__name__}, got {choice!r}")
     return {name: parameter for parameter, name in chosen.items()}
 
 
@@ -55,12 +55,14 @@ def _name_rule(module: nn.Module, choice: str) -> Callable[[str], bool]:
         try:
             pattern = re.compile(detail)
         except re.error as error:
-            raise ValueError(f"parameters={choice!r} holds no valid regular expression: {error}") from None
+            raise ValueError(f"parameters: must hold a valid regular expression, got {choice!r} ({error})") from None
         return lambda name: pattern.search(name) is not None
     if kind == "last" and detail.isdecimal():
         path, layers = find_layers(module)
         if not 1 <= int(detail) <= len(layers):
-            raise ValueError(f"parameters={choice!r} must name 1 to {len(layers)} layers of {type(module).__name__}")
+            raise ValueError(
+                f"parameters: must name 1 to {len(layers)} layers of {type(module).__name__}, got {choice!r}"
+            )
         last = tuple(f"{path}.{index}." for index in range(len(layers) - int(detail), len(layers)))
         return lambda name: name.startswith(last)
-    raise ValueError(f'parameters must be "all", "last:N", "lora" or "name:REGEX", got {choice!r}')
+    raise ValueError(f'parameters: must be "all", "last:N", "lora" or "name:REGEX", got {choice!r}')

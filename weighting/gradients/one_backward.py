@@ -79,8 +79,8 @@ class OneBackward:
         if unknown:
             name, kind = next(iter(unknown.items()))
             raise ValueError(
-                f'mode="{self.mode}" must know the kind of every module with chosen parameters, but not that of '
-                f'{name!r}, {kind} ({len(unknown)} parameters in all); mode="backward" does without'
+                f"mode {self.mode!r}: must know the kind of every module with chosen parameters, got {kind} with "
+                f'{name!r} ({len(unknown)} such parameters in all); mode="backward" does without'
             )
         self._module, self._parameters, self._reduce, self._sketch = module, parameters, reduce, sketch
         self._index = {parameter: i for i, parameter in enumerate(parameters.values())}
@@ -184,13 +184,13 @@ class OneBackward:
 
     def _check_uses(self, uses: list[Use], n_responses: int) -> None:
         if not uses:
-            raise ValueError("scores must depend on at least one of the chosen parameters")
+            raise ValueError("scores: must depend on at least one of the chosen parameters, got none")
         for use in uses:
             expected = n_responses if use.responses is None else len(use.responses)
             if use.rows != expected:
                 raise ValueError(
-                    f'mode="{self.mode}" must see one row for each of the {expected} scores in the input of every '
-                    f"module with chosen parameters, but {type(use.module).__name__} got {use.rows}; "
+                    f"mode {self.mode!r}: must see one row for each of the {expected} scores in the input of every "
+                    f"module with chosen parameters, got {use.rows} in {type(use.module).__name__}; "
                     'mode="backward" does without'
                 )
 
@@ -213,8 +213,8 @@ class OneBackward:
         if self._others is not None:
             if (d.flatten(0, -2)[self._others[scores_N]].abs() > 0).any():
                 raise ValueError(
-                    f'mode="{self.mode}" must see score b depend on row b of the input of every module and on no '
-                    f'other, but in {type(use.module).__name__} others take part; mode="backward" does without'
+                    f"mode {self.mode!r}: must see score b depend on row b of the input of every module and on no "
+                    f'other, got others in {type(use.module).__name__}; mode="backward" does without'
                 )
             return
         kind = self._kinds[use.module]

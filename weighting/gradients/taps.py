@@ -112,8 +112,8 @@ def uses_of(scores: Tensor, parameters: Mapping[str, nn.Parameter], mode: str) -
     for parameter, name in names.items():
         if in_graph[parameter] != tapped[parameter]:
             raise ValueError(
-                f'mode="{mode}" must see every use of a parameter through the module that holds it, but {name!r} takes '
-                f"part {in_graph[parameter]} times, of which modules account for {tapped[parameter]}; "
+                f"mode {mode!r}: must see every use of a parameter through the module that holds it, got {name!r}, "
+                f"which takes part {in_graph[parameter]} times, of which modules account for {tapped[parameter]}; "
                 'mode="backward" does without'
             )
     return uses

@@ -102,7 +102,7 @@ def test_only_what_is_asked_for_is_kept():
             scores = model(torch.eye(2)).squeeze(1)
         analyzer.gram(scores, torch.eye(2))
         assert (analyzer.kept is not None) == keep
-    with pytest.raises(ValueError, match=r'keep must be False in mode="backward", got True'):
+    with pytest.raises(ValueError, match=r'keep: must be False in mode="backward", got True'):
         GradientAnalyzer(model, mode="backward").watch(keep=True)
 
 

@@ -51,15 +51,15 @@ def test_tied_parameters_are_found_by_each_of_their_names_and_appear_once():
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("some", r'parameters must be "all", "last:N", "lora" or "name:REGEX", got \'some\''),
-        ("last:-1", r"parameters must be"),
-        ("last:", r"parameters must be"),
-        ("name:", r"parameters must be"),
-        ("last:3", r"parameters='last:3' must name 1 to 2 layers of Mixture"),
-        ("last:0", r"parameters='last:0' must name 1 to 2 layers of Mixture"),
-        ("lora", r"parameters='lora' matches no trainable parameter of Mixture"),
-        ("name:^decoder", r"parameters='name:\^decoder' matches no trainable parameter of Mixture"),
-        ("name:(", r"parameters='name:\(' holds no valid regular expression"),
+        ("some", r'parameters: must be "all", "last:N", "lora" or "name:REGEX", got \'some\''),
+        ("last:-1", "parameters: must be"),
+        ("last:", "parameters: must be"),
+        ("name:", "parameters: must be"),
+        ("last:3", "parameters: must name 1 to 2 layers of Mixture, got 'last:3'"),
+        ("last:0", "parameters: must name 1 to 2 layers of Mixture, got 'last:0'"),
+        ("lora", "parameters: must match a trainable parameter of Mixture, got 'lora'"),
+        ("name:^decoder", r"parameters: must match a trainable parameter of Mixture, got 'name:\^decoder'"),
+        ("name:(", r"parameters: must hold a valid regular expression, got 'name:\('"),
     ],
 )
 def test_bad_choices_are_named(choice, message):
@@ -69,7 +69,7 @@ def test_bad_choices_are_named(choice, message):
 
 def test_frozen_layers_cannot_be_chosen():
     model = Mixture().requires_grad_(False)
-    with pytest.raises(ValueError, match="matches no trainable parameter"):
+    with pytest.raises(ValueError, match="must match a trainable parameter"):
         choose_parameters(model, "last:1")
 
 
