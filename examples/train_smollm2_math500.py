@@ -21,7 +21,7 @@ from pathlib import Path
 
 import tyro
 
-from paretune.agents import GRPO, RunFolder
+from paretune.agents import GRPO, RunFolder, load_policy
 from paretune.agents.display import make_display
 from paretune.bench.running.memory import peak_memory_mb
 from paretune.envs import make_env
@@ -60,7 +60,8 @@ def smollm2() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train under each weighting and print what moved, the time per step and the peak memory."""
     settings = tyro.cli(Settings, args=argv, description=__doc__)
-    model = smollm2()
+    model = settings.out / "model"
+    load_policy(smollm2()).save(model)  # a GGUF file takes much longer to read, and each run reads the model
     for weighting in WEIGHTINGS:
         folder = settings.out / weighting
         agent = GRPO(

@@ -243,15 +243,23 @@ def test_a_really_full_disk(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_process_is_resumed_from_the_command_line(tmp_path, number):
-    def run(folder: str, *more: str) -> subprocess.CompletedProcess:
-        return subprocess.run([*COMMAND, *more, "--out", str(tmp_path / folder)], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The folder of a run of 8 steps that nothing stopped."""
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
+    run_to_the_end(folder, *SMALL, "--steps", "8")
+    return folder
 
-    done = run("whole", *SMALL, "--steps", "8")
+
+def run_to_the_end(folder: Path, *words: str) -> None:
+    done = subprocess.run([*COMMAND, *words, "--out", str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("killed")  # they share a run
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_process_is_resumed_from_the_command_line(tmp_path, uninterrupted, number):
     process = subprocess.Popen([*COMMAND, *SMALL, "--steps", "8", "--out", str(tmp_path / "cut")])
     metrics = tmp_path / "cut" / "metrics.jsonl"
     deadline = time.monotonic() + 120
@@ -262,6 +270,5 @@ def test_a_killed_process_is_resumed_from_the_command_line(tmp_path, number):
     assert process.wait(60) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     assert metrics.read_text().count("\n") < 9
 
-    done = run("cut", "--resume")
-    assert done.returncode == 0, done.stderr
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    run_to_the_end(tmp_path / "cut", "--resume")
+    assert_same_run(uninterrupted, tmp_path / "cut")

@@ -37,7 +37,7 @@ def test_cells_run_on_a_cluster_as_in_processes(cluster, tmp_path, monkeypatch):
     broken.mkdir(parents=True)
     (broken / "run").write_text("in the way")
     assert on_ray.run(cluster, threads=1)
-    assert "must be a folder, but a file of this name exists" in on_ray.failures()[0].traceback
+    assert "run', which is a file" in on_ray.failures()[0].traceback
     (broken / "run").unlink()
     assert on_ray.run(cluster, threads=1)
     assert on_ray.failures() == []
@@ -64,9 +64,9 @@ def test_a_stop_ends_the_cells_on_a_cluster_with_checkpoints(cluster, tmp_path):
 
 
 def test_no_cluster_at_an_address_is_told():
-    with pytest.raises(ValueError, match=r"ray: there is no Ray cluster at '127\.0\.0\.1:1'"):
+    with pytest.raises(ValueError, match=r"ray: must be the address of a Ray cluster, got '127\.0\.0\.1:1'"):
         RayCluster("127.0.0.1:1")
-    with pytest.raises(ValueError, match="ray: there is no Ray cluster at 'auto'"):
+    with pytest.raises(ValueError, match="ray: must be the address of a Ray cluster, got 'auto'"):
         RayCluster("auto")
     with pytest.raises(ValueError, match="jobs: must be None or a whole number of at least 1, got 0"):
         RayCluster("auto", jobs=0)
