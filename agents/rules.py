@@ -31,11 +31,16 @@ class Rule:
     holds: Callable[[Any], bool]
 
 
+# Rules have names here, and fields say the names: what a field's hint holds is evaluated when it is checked, and a
+# function written in it would not see what its module imports.
 Count = Annotated[int, Rule("a whole number of at least 1", lambda n: n >= 1)]
 CountFromZero = Annotated[int, Rule("a whole number of at least 0", lambda n: n >= 0)]
 Finite = Annotated[float, Rule("a finite number", math.isfinite)]
 Positive = Annotated[float, Rule("a finite number above 0", lambda x: 0 < x < math.inf)]
 NotNegative = Annotated[float, Rule("a finite number of at least 0", lambda x: 0 <= x < math.inf)]
+AtLeastOne = Annotated[float, Rule("a finite number of at least 1", lambda x: 1 <= x < math.inf)]
+ClipRange = Annotated[float, Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)]
+Discount = Annotated[float, Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)]
 Share = Annotated[float, Rule("a number above 0 and at most 1", lambda x: 0 < x <= 1)]
 Text = Annotated[str, Rule("text that is not empty", bool)]
 Vector = tuple[Finite, ...]

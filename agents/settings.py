@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from paretune.agents.rules import Count, CountFromZero, NotNegative, Positive, Rule, Share, Text, Vector, check_all
+from paretune.agents.rules import (
+    AtLeastOne,
+    ClipRange,
+    Count,
+    CountFromZero,
+    Discount,
+    NotNegative,
+    Positive,
+    Share,
+    Text,
+    Vector,
+    check_all,
+)
 from paretune.weighting.advantages import Order
 
 LossMean = Literal["token", "response", "constant"]
@@ -59,11 +70,11 @@ class AgentSettings:
     # Advantages and loss
     order: Order = "weigh_first"
     """Weigh the rewards and then normalise, or normalise each objective and then weigh (GDPO, arXiv 2601.05242)."""
-    gamma: Annotated[float, Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)] = 1.0
+    gamma: Discount = 1.0
     """Discount of stepped environments, from 0 to 1."""
     credit: Credit = "step"
     """Stepped environments: compare what each action can still change, or whole episodes."""
-    clip: Annotated[float, Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)] | None = None
+    clip: ClipRange | None = None
     """PPO clip range of the probability ratio; 0 is no clip; None is 0.2 for GRPO and no clip for the others."""
     kl: NotNegative = 0.0
     """Weight of the KL divergence to the initial policy (k3 estimator); 0 keeps no reference model."""
@@ -74,7 +85,7 @@ class AgentSettings:
     (B * max_new_tokens); None is "response" for GRPO and "constant" for the others."""
     epochs: Count = 1
     """Passes over each step's responses."""
-    importance_cap: Annotated[float, Rule("a finite number of at least 1", lambda x: 1 <= x < math.inf)] | None = None
+    importance_cap: AtLeastOne | None = None
     """Weigh each decision by the trainer's probability of it over the sampler's own, at most this (truncated importance
     sampling); None is no correction. What there is to correct, the metrics tell as log_prob_gap."""
     minibatches: Count = 1

@@ -23,6 +23,8 @@ from paretune.agents.rules import (
 )
 from paretune.agents.settings import AgentSettings, Schedule, agent_settings
 
+HINTS = get_type_hints(AgentSettings, include_extras=True)
+
 
 @pytest.mark.parametrize(
     ("value", "hint", "expected"),
@@ -106,8 +108,18 @@ def test_the_default_of_every_setting_keeps_its_rule() -> None:
 
 
 def test_every_number_among_the_settings_has_a_rule() -> None:
-    hints = get_type_hints(AgentSettings, include_extras=True)
-    assert not [name for name, hint in hints.items() if describe(hint).endswith(("a whole number", "a number"))]
+    assert not [name for name, hint in HINTS.items() if describe(hint).endswith(("a whole number", "a number"))]
+
+
+def test_every_rule_can_be_asked_about_a_number() -> None:
+    rules = {name: describe(hint) for name, hint in HINTS.items() if "number" in describe(HINTS[name])}
+    assert "importance_cap" in rules and len(rules) > 20
+    for name, rule in rules.items():
+        good: Any = 0.5 if "below 1" in rule else 1
+        good, bad = ([good], [-np.inf]) if "list" in rule else (good, -np.inf)
+        assert np.all(check(name, good, HINTS[name]) == np.asarray(good))
+        with pytest.raises(ValueError, match=f"^{name}: must be .* number"):
+            check(name, bad, HINTS[name])
 
 
 def test_settings_may_be_given_as_arrays_and_single_texts() -> None:
