@@ -126,7 +126,9 @@ class VllmEngine:
     def _start(self, policy: LanguageModelPolicy, folder: str) -> Any:
         from vllm import LLM
 
+        # A prompt that is read in pieces makes vLLM take back seeded draws, which torch cannot do on a CPU.
         options: dict[str, Any] = {"enforce_eager": True, "kv_cache_memory_bytes": CPU_CACHE}
+        options["enable_chunked_prefill"] = False
         if policy.device.type == "cuda":
             options = {"enable_sleep_mode": True, "gpu_memory_utilization": self._memory}
         if self._processes.size > 1:

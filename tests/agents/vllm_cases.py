@@ -173,6 +173,14 @@ def test_another_temperature_needs_another_engine_which_takes_its_place(policy):
     assert_same_greedy(ours, theirs)
 
 
+def test_many_long_prompts_are_answered_with_seeded_draws(policy):
+    policy.model.config.max_position_embeddings = 4096
+    ours, _ = samplers(policy, max_new_tokens=4)
+    manner = Manner(longest=4, temperature=1.0, top_p=1.0, stop=(), end_tokens=())
+    requests = [Request(prompt=[5 + i] * 3000, number=1, seed=i) for i in range(4)]  # more than a pass of vLLM takes
+    assert [len(drawn.tokens) for drawn in ours.engine.answer(policy, requests, manner)] == [4] * 4
+
+
 def test_a_model_that_vllm_cannot_run_is_named():
     ours, _ = samplers(random_policy(context=256))  # its heads are 8 wide
     with pytest.raises(ValueError, match="sampler: must be able to run the policy, got 'random', of which vLLM says"):
