@@ -93,7 +93,7 @@ class Agent(Training):
             initial: Policy that a KL term compares with; None is the policy as it is given. It is frozen.
             out: Folder that the run is written to; None writes nothing.
             overwrite: Replace a run that `out` already holds.
-            display: Shows the progress; None shows nothing.
+            display: Shows the progress; None shows nothing but warnings, as Python does.
             tracker: Experiment tracker that gets the metrics as well.
             **settings: Fields of `AgentSettings`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
@@ -50,6 +51,14 @@ class SilentDisplay:
 
     def stop(self) -> None:
         """Show nothing."""
+
+
+class WarningDisplay(SilentDisplay):
+    """Shows nothing but sentences, as Python's warnings: for agents that were given no display."""
+
+    def message(self, text: str) -> None:
+        """Warn."""
+        warnings.warn(text, stacklevel=2)
 
 
 class LineDisplay:

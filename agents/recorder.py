@@ -10,13 +10,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from paretune.agents.display import Display, SilentDisplay
+from paretune.agents.display import Display, SilentDisplay, WarningDisplay
 from paretune.agents.files import atomic_path, write_json
 from paretune.agents.runs.checkpoint import write_checkpoint
 from paretune.agents.runs.history import Array, History
 from paretune.agents.runs.metrics import Line
 from paretune.agents.runs.plotting import plot_run
 from paretune.agents.runs.run_folder import RunFolder
+from paretune.agents.runs.signs import Signs
 from paretune.agents.runs.trackers import NoTracker, Tracker, TrackerName, check_tracker, make_tracker
 from paretune.agents.settings import AgentSettings
 from paretune.agents.state import TrainingState
@@ -48,7 +49,7 @@ class Recorder:
             folder: The run folder; None writes nothing.
             settings: They say which checkpoints stay, and whether there are pictures.
             objectives: K, their number.
-            display: Shows the progress; None shows nothing.
+            display: Shows the progress; None shows nothing but warnings, as Python does.
             tracker: Experiment tracker that gets the metrics as well.
             overwrite: Replace a run that the folder already holds.
             opened: The folder already holds this very run.
@@ -65,9 +66,10 @@ class Recorder:
         self._overwrite = overwrite
         check_tracker(tracker)
         self._check_free()
-        self._display = display if display is not None and main else SilentDisplay()
+        self._display = (display or WarningDisplay()) if main else SilentDisplay()
         self._tracker_name: TrackerName = tracker if main else "none"
         self._tracker: Tracker = NoTracker()
+        self._signs = Signs()
 
     @property
     def path(self) -> Path | None:
@@ -107,6 +109,8 @@ class Recorder:
             self._checkpoint(state)
         self._display.step(line)
         self._tracker.log(line)
+        for text in self._signs.seen(line):
+            self.message(text)
 
     def observed(self, step: int, rewards: Array, gram: Array | None, *, single: bool) -> None:
         """Write what a step has shown the weighting, or could have.
@@ -159,6 +163,9 @@ class Recorder:
         write_json(folder.config_path, config)
         folder.forget_metrics_after(state.step if state.performances else -1)
         self._history(folder).forget_after(state.step)
+        self._signs = Signs()
+        for line in folder.metrics():  # what they told is not told again
+            self._signs.seen(line)
 
     def _check_free(self) -> None:
         if self.folder is not None and not self.opened:

@@ -108,7 +108,7 @@ class AgentSettings:
     schedule: Schedule = "constant"
     """Course of the learning rate over the training steps, after the warm-up; the polynomial is of degree 2."""
     warmup: CountFromZero = 0
-    """Training steps over which the learning rate rises from 0."""
+    """Training steps over which the learning rate rises to its peak, by equal parts; the first step has one of them."""
     weight_decay: NotNegative = 0.0
     """Weight decay of AdamW."""
     max_grad_norm: NotNegative = 1.0

@@ -17,7 +17,7 @@ from paretune.agents.processes.distributed import Processes
 from paretune.agents.recorder import Recorder
 from paretune.agents.result import TrainResult
 from paretune.agents.rules import Count, check
-from paretune.agents.runs.metrics import Clock, Line, increase
+from paretune.agents.runs.metrics import Clock, Line, increase, short_groups
 from paretune.agents.seeds import generator, skip_share
 from paretune.agents.settings import AgentSettings
 from paretune.agents.state import TrainingState
@@ -103,13 +103,16 @@ class Training(TrainingState):
             update = self.updater.update(outcome.decisions, own_BT, scale, lr, rng, analysed)
 
         self.step += 1
-        self.recorder.observed(self.step, earned.rewards, gram_KK, single=isinstance(self.env, ResponseEnv))
+        texts = isinstance(self.env, ResponseEnv)
+        self.recorder.observed(self.step, earned.rewards, gram_KK, single=texts)
         return {
             "step": self.step,
             "rewards": reward_statistics(earned.rewards, self.objectives),
             **weighting_metrics(weighting, self.objectives),
             **batch_metrics(earned.rewards, judged_PGTK * earned.judged, weights.direction),
             self.task.unit: int(earned.lengths.sum()),
+            "surprisal": earned.surprisal,
+            **({"short_groups": short_groups(earned.lengths, settings.group_size)} if texts else {}),
             "lr": lr,
             **update,
             "counts": self.processes.summed(increase(counts, self.task.counts())),

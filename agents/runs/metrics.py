@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Line = dict[str, Any]
+
+SHORT = 3
+"""Tokens that a response has at least if it is not short."""
 
 
 class Clock:
@@ -23,6 +29,21 @@ class Clock:
         start = time.perf_counter()
         yield
         self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - start
+
+
+def short_groups(lengths: NDArray[np.int64], group_size: int) -> float:
+    """Return the share of groups in which more than half of the responses are short.
+
+    Args:
+        lengths: Tokens of the responses (B,), those of a group side by side.
+        group_size: Responses of a group.
+
+    Example:
+        >>> short_groups(np.array([2, 0, 9, 2, 7, 9]), group_size=3)
+        0.5
+    """
+    short_PG = (lengths < SHORT).reshape(-1, group_size)
+    return float((short_PG.mean(axis=1) > 0.5).mean())
 
 
 def increase(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

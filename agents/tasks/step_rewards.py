@@ -25,11 +25,14 @@ class StepRewards:
         rewards: What the episodes earned (P, G, K).
         credit: What each decision is answerable for (P, G, T, K).
         lengths: Numbers of decisions (B,).
+        surprisal: Mean over decisions of -log p, in nats, p their probability when they were drawn: an estimate of the
+            policy's entropy, at the temperature of sampling, that costs nothing.
     """
 
     rewards: Array
     credit: Array
     lengths: NDArray[np.int64]
+    surprisal: float
 
     @property
     def judged(self) -> NDArray[np.bool_]:
@@ -51,4 +54,6 @@ def step_rewards(task: Task[Start, Acted], outcome: Acted, processes: Processes,
     rewards_BK = processes.concatenated(own_BK)
     credit_BTK = processes.concatenated(task.credit(outcome, own_BK))
     rewards_PGK, credit_PGTK = (x.reshape(-1, group_size, *x.shape[1:]) for x in (rewards_BK, credit_BTK))
-    return StepRewards(rewards_PGK, credit_PGTK, processes.concatenated(outcome.decisions.lengths))
+    lengths_B = processes.concatenated(outcome.decisions.lengths)
+    nats = processes.summed({"nats": -float(outcome.decisions.log_probs.sum())})["nats"]
+    return StepRewards(rewards_PGK, credit_PGTK, lengths_B, nats / max(1, int(lengths_B.sum())))

@@ -84,6 +84,20 @@ FALLBACKS: dict[str, Callable[[str], str | None]] = {"none": no_answer, "last_nu
 """Where a final answer may come from if no box holds it, by name."""
 
 
+def final_answer(text: str, fallback: str = "none") -> str | None:
+    r"""Return a response's final answer: what its last box holds, else what the fallback finds; None if there is none.
+
+    Args:
+        text: A response.
+        fallback: A name in `FALLBACKS`.
+
+    Example:
+        >>> final_answer(r"2 + 2 is \boxed{4}"), final_answer("so it is 4", "last_number"), final_answer("so it is 4")
+        ('4', '4', None)
+    """
+    return last_boxed(text) or FALLBACKS[fallback](text)
+
+
 def as_integer(text: str) -> int | None:
     r"""Read an exact integer, such as `17`, `-3`, `+5`, `1,234`, `10{,}080` or ` $42$ `.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paretune.envs.judging.answers import FALLBACKS, last_boxed
+from paretune.envs.judging.answers import FALLBACKS, final_answer, last_boxed
 from paretune.envs.judging.verifier import AnswerVerifier, shared_verifier
 from paretune.envs.objectives.base import Objective, Scores
 from paretune.envs.prompts import Prompt
@@ -78,7 +78,7 @@ class Accuracy(Objective):
             raise ValueError(
                 f"prompts: must have a reference answer each, for accuracy, got none for number {references.index('')}"
             )
-        answers = [last_boxed(response) or FALLBACKS[self.fallback](response) or "" for response in responses]
+        answers = [final_answer(response, self.fallback) or "" for response in responses]
         verdicts = self.verifier.equal(references, answers)
         with _COUNTS_LOCK:
             self._no_answer += answers.count("")

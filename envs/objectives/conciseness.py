@@ -28,14 +28,24 @@ def estimate_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
 
 
-class Conciseness(Objective):
-    """1 - tokens / max_tokens, and 0 for longer responses.
+def says_something(text: str) -> bool:
+    """Return whether a text is more than white space."""
+    return bool(text.strip())
 
-    The number of tokens is the response's own where it is a `Response` that knows it. An empty response is as concise
-    as can be and scores 1: conciseness is meant to be traded against other objectives, or gated by one (`Gated`).
+
+Answers = Callable[[str], object]
+"""Tells whether a response answers, by what is true or false of it, such as its final answer or None."""
+
+
+class Conciseness(Objective):
+    """1 - tokens / max_tokens, and 0 for longer responses and for those that do not answer.
+
+    The number of tokens is the response's own where it is a `Response` that knows it. If an empty response scored 1, as
+    by the rule of arXiv 2509.11452 (`answers=None`), silence would be the surest reward that a policy can find.
 
     Attributes:
         max_tokens: The length that scores 0.
+        answers: Tells whether a response answers; None takes every one.
 
     Example:
         >>> Conciseness(max_tokens=100)([Prompt.from_question("1 + 1?")], [Response("2", tokens=25)])
@@ -44,13 +54,22 @@ class Conciseness(Objective):
 
     name = "conciseness"
 
-    def __init__(self, max_tokens: int, count_tokens: Callable[[str], int] | None = None) -> None:
+    def __init__(
+        self,
+        max_tokens: int,
+        count_tokens: Callable[[str], int] | None = None,
+        *,
+        answers: Answers | None = says_something,
+    ) -> None:
         """Set up.
 
         Args:
             max_tokens: The length that scores 0.
             count_tokens: Counts the tokens of a response that does not know them; None estimates them
                 (`estimate_tokens`).
+            answers: Tells whether a response answers: one that does not scores 0. By default one does that is more than
+                white space; `paretune.envs.judging.answers.final_answer` asks for a final answer. None takes every
+                response, the empty one too.
 
         Raises:
             ValueError: If `max_tokens` is not positive.
@@ -58,6 +77,7 @@ class Conciseness(Objective):
         if max_tokens < 1:
             raise ValueError(f"max_tokens: must be at least 1, got {max_tokens}")
         self.max_tokens = max_tokens
+        self.answers = answers
         self._count_tokens = count_tokens or estimate_tokens
 
     def __call__(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Scores:
@@ -70,7 +90,13 @@ class Conciseness(Objective):
         Returns:
             Scores in [0, 1], shape (B,), float32.
         """
-        return self._absolute(self._tokens(responses))
+        return self._absolute(self._tokens(responses)) * self._answered(responses)
+
+    def _answered(self, responses: Sequence[str]) -> Scores:
+        """Return 1 for responses (B,) that answer, 0 for others."""
+        if self.answers is None:
+            return np.ones(len(responses), dtype=np.float32)
+        return np.array([bool(self.answers(response)) for response in responses], dtype=np.float32)
 
     def _tokens(self, responses: Sequence[str]) -> NDArray[np.int64]:
         """Return the lengths (B,) of responses in tokens."""
@@ -89,7 +115,7 @@ class RelativeConciseness(Conciseness):
 
     The mean is over all training responses seen in earlier batches; the first batch is compared with its own mean. It
     takes in a batch after scoring it. Responses to validation and test prompts get 1 - tokens / max_tokens, as
-    evaluation does in the paper, and leave the mean alone.
+    evaluation does in the paper, and leave the mean alone. A response that does not answer scores 0 (`Conciseness`).
 
     Example:
         >>> objective = RelativeConciseness(max_tokens=100)
@@ -100,9 +126,15 @@ class RelativeConciseness(Conciseness):
         {'responses': 2, 'tokens': 50}
     """
 
-    def __init__(self, max_tokens: int, count_tokens: Callable[[str], int] | None = None) -> None:
+    def __init__(
+        self,
+        max_tokens: int,
+        count_tokens: Callable[[str], int] | None = None,
+        *,
+        answers: Answers | None = says_something,
+    ) -> None:
         """Set up with no training response seen; the arguments are those of `Conciseness`."""
-        super().__init__(max_tokens, count_tokens)
+        super().__init__(max_tokens, count_tokens, answers=answers)
         self._responses_seen = 0
         self._tokens_seen = 0
 
@@ -125,7 +157,7 @@ class RelativeConciseness(Conciseness):
             scores_B[train_B] = batch < mean
             self._responses_seen += batch.size
             self._tokens_seen += int(batch.sum())
-        return scores_B
+        return scores_B * self._answered(responses)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how many training responses were seen, and their tokens in all."""

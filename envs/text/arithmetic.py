@@ -43,6 +43,7 @@ class ArithmeticEnv(ResponseEnv):
         split: Split = "train",
         max_tokens: int = 64,
         conciseness: ConcisenessRule = "absolute",
+        silence_is_concise: bool = False,
         fallback: str = "last_number",
         objectives: Sequence[Objective] | None = None,
         evaluation_only: Sequence[Objective | ObjectiveFunction | str] = (),
@@ -62,6 +63,7 @@ class ArithmeticEnv(ResponseEnv):
             max_tokens: The longest response, in tokens, that a policy should write.
             conciseness: "absolute" is 1 - tokens / max_tokens, "relative" is whether a response is shorter than the
                 running mean of all training responses.
+            silence_is_concise: Whether a response without a final answer may be concise, as in arXiv 2509.11452.
             fallback: What counts as the final answer of a response without a box.
             objectives: Objectives instead of accuracy, conciseness and clarity.
             evaluation_only: Objectives that evaluations report and training never sees: names of objectives above, such
@@ -81,7 +83,7 @@ class ArithmeticEnv(ResponseEnv):
         if not 0 <= word_problems <= 1:
             raise ValueError(f"word_problems: must be from 0 to 1, got {word_problems!r}")
         if objectives is None:
-            objectives = default_objectives(max_tokens, fallback, conciseness)
+            objectives = default_objectives(max_tokens, fallback, conciseness, silence_is_concise)
         super().__init__(
             objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
         )

@@ -53,6 +53,7 @@ class MathEnv(ResponseEnv):
         split: Split = "train",
         max_tokens: int = 1024,
         conciseness: ConcisenessRule = "absolute",
+        silence_is_concise: bool = False,
         fallback: str = "none",
         objectives: Sequence[Objective | ObjectiveFunction] | None = None,
         evaluation_only: Sequence[Objective | ObjectiveFunction | str] = (),
@@ -79,6 +80,7 @@ class MathEnv(ResponseEnv):
             max_tokens: The longest response, in tokens, that a policy should write.
             conciseness: "absolute" is 1 - tokens / max_tokens, "relative" is whether a response is shorter than the
                 running mean of all training responses.
+            silence_is_concise: Whether a response without a final answer may be concise, as in arXiv 2509.11452.
             fallback: What counts as the final answer of a response without a box.
             objectives: Objectives or named functions instead of accuracy, conciseness and clarity.
             evaluation_only: Objectives that evaluations report and training never sees: names of objectives above, such
@@ -94,7 +96,8 @@ class MathEnv(ResponseEnv):
                 `split`; or if another option breaks its rule.
         """
         fractions = _checked_fractions(validation_fraction, test_fraction)
-        objectives = default_objectives(max_tokens, fallback, conciseness) if objectives is None else objectives
+        if objectives is None:
+            objectives = default_objectives(max_tokens, fallback, conciseness, silence_is_concise)
         super().__init__(
             objectives, max_tokens=max_tokens, evaluation_only=evaluation_only, split=split, render_mode=render_mode
         )

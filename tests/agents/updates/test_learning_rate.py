@@ -11,10 +11,10 @@ from paretune.agents.updates.learning_rate import learning_rates
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        ("constant", [0, 0.5, 1, 1, 1, 1]),
-        ("linear", [0, 0.5, 1, 0.75, 0.5, 0.25]),
-        ("cosine", [0, 0.5, 1, 0.8536, 0.5, 0.1464]),
-        ("polynomial", [0, 0.5, 1, 0.5625, 0.25, 0.0625]),
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, 0.8536, 0.5, 0.1464]),
+        ("polynomial", [0.5, 1, 1, 0.5625, 0.25, 0.0625]),
     ],
 )
 def test_learning_rates(schedule, expected):

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paretune.envs import make_env
 from paretune.envs.objectives.conciseness import Conciseness, RelativeConciseness, estimate_tokens
+from paretune.envs.objectives.defaults import default_objectives
 from paretune.envs.prompts import Prompt, Response
 
 TRAIN = Prompt.from_question("What is 1 + 1?", "2")
@@ -27,9 +29,36 @@ def test_plain_text_is_counted_or_estimated():
     assert estimate_tokens("") == 0
     assert estimate_tokens("abcde") == 2
     assert estimate_tokens("\N{EURO SIGN}\ud800") == 2  # three bytes each
-    assert Conciseness(10)([TRAIN] * 2, ["abcde", ""]).tolist() == pytest.approx([0.8, 1])
+    assert Conciseness(10)([TRAIN] * 2, ["abcde", "a"]).tolist() == pytest.approx([0.8, 0.9])
     words = Conciseness(10, count_tokens=lambda text: len(text.split()))
     assert words([TRAIN] * 2, ["a b c", Response("a b c", tokens=5)]).tolist() == pytest.approx([0.7, 0.5])
+
+
+SILENT = ["", " \n\t", Response("", tokens=0), Response(" ", tokens=1)]
+
+
+def test_silence_is_not_concise_unless_asked_for():
+    assert Conciseness(10)([TRAIN] * 5, [*SILENT, "a"]).tolist() == pytest.approx([0, 0, 0, 0, 0.9])
+    assert Conciseness(10, answers=None)([TRAIN] * 4, SILENT).tolist() == pytest.approx([1, 0.9, 1, 0.9])
+    relative = RelativeConciseness(10)
+    assert relative([TRAIN] * 3, [Response("", tokens=0), *of_lengths(1, 9)]).tolist() == [0, 1, 0]
+    assert relative.state_dict() == {"responses": 3, "tokens": 10}  # it counts in the mean
+    assert RelativeConciseness(10, answers=None)([TRAIN] * 2, [Response("", tokens=0), *of_lengths(4)]).tolist() == [
+        1,
+        0,
+    ]
+
+
+@pytest.mark.parametrize(("silence_is_concise", "expected"), [(False, [0.9, 0.9, 0, 0]), (True, [0.9, 0.9, 0.9, 1])])
+@pytest.mark.parametrize("conciseness", ["absolute", "relative"])
+def test_in_mathematics_tasks_a_final_answer_is_what_counts(silence_is_concise, expected, conciseness):
+    _, objective, _ = default_objectives(10, "last_number", conciseness, silence_is_concise)
+    responses = [Response(r"\boxed{4}", tokens=1), Response("so 4", tokens=1), Response("so four", tokens=1), SILENT[2]]
+    assert objective([TEST] * 4, responses).tolist() == pytest.approx(expected)
+    env = make_env(
+        "paretune/Arithmetic-v0", max_tokens=10, conciseness=conciseness, silence_is_concise=silence_is_concise
+    )
+    assert env.score([TEST] * 4, responses)[:, 1].tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", [Conciseness, RelativeConciseness])
