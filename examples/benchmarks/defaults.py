@@ -43,15 +43,23 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "convex": {"env": "paretune/TokenConvex-v0"},
     "deceptive": {"env": "paretune/TokenDeceptive-v0"},
+    "README": {"env": "paretune/Arithmetic-v0", "weighting": "hypervolume"},
+    "make demo": {
+        "env": "paretune/Arithmetic-v0",
+        "weighting": "hypervolume",
+        "prompts_per_step": 8,
+        "group_size": 8,
+    },
 }
-"""What agents are made with; the first two train the embedded model, the others a small network."""
+"""What agents are made with. Convex and deceptive train a small network, all others the embedded model; the last two
+are what newcomers run, and compare no learning rates."""
 TEXTS = ("arithmetic", "tight budget")
+EXAMPLES = {"README": (0.5, 0.25, 0.25), "make demo": (1.0, 1.0, 1.0)}
 PREFERENCES: dict[int, tuple[tuple[float, ...], ...]] = {
     3: ((0.5, 0.25, 0.25), (0.25, 0.5, 0.25), (0.25, 0.25, 0.5)),
     2: ((0.75, 0.25), (0.25, 0.75)),
 }
 """The weights of the runs, by K."""
-ALONE = "accuracy alone"
 
 
 @dataclass(kw_only=True)
@@ -104,20 +112,24 @@ def train(
     warnings.simplefilter("ignore")
     prompts, *points = limits
     options: dict[str, Any] = {name: value for name, value in (("lr", lr), ("warmup", warmup)) if value is not None}
-    options |= {"pictures": False, "eval_every": 10**9, "eval_prompts": prompts, "seed": seed}
-    arguments = {name: value for name, value in TASKS[task].items() if name != "env"}
-    made = agent_class(agent)(TASKS[task]["env"], None, "fixed", preference=weights, **arguments, **options)
+    moves = TASKS[task].get("weighting", "fixed") != "fixed"
+    options |= {"pictures": False, "eval_every": 5 if moves else 10**9, "seed": seed}
+    arguments = {"weighting": "fixed", **TASKS[task], "preference": weights, **options}
+    made = agent_class(agent)(**arguments)
     found = []
     for before, point in zip([0, 0, *points], [0, *points], strict=False):
         if point:
             made.train(point - before)
-        found.append({split: made.evaluate(split).tolist() for split in ("validation", "test")})
+        found.append({split: made.assess(split, prompts).mean.tolist() for split in ("validation", "test")})
     return {"objectives": list(made.objectives), "lr": made.settings.lr, "performances": found}
 
 
 def cells(settings: Settings) -> Iterator[Cell]:
     """Yield the runs: those that compare learning rates, then those that measure the default."""
     for task in settings.tasks:
+        if task in EXAMPLES:
+            yield from ((task, "grpo", None, None, EXAMPLES[task], seed) for seed in range(settings.seeds))
+            continue
         weights = PREFERENCES[3 if task in TEXTS or task == "deceptive" else 2]
         for agent in settings.agents:
             for seed in range(100, 100 + settings.tuning_seeds):
