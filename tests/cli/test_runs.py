@@ -54,6 +54,7 @@ def test_train_prints_objectives_hypervolume_and_pictures(tmp_path: Path, capsys
     assert [line.split(" | ")[0] for line in progress[1:4]] == ["step 0/2", "step 1/2", "step 2/2"]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_goes_on_with_a_run_and_evaluates_it(tmp_path: Path) -> None:
     def paretune(*words: str) -> str:
         done = subprocess.run([sys.executable, "-m", "paretune.cli", *words], capture_output=True, text=True)

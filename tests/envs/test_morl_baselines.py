@@ -14,7 +14,7 @@ import torch
 from tests.envs.morl import REFERENCE, STEPS, assert_inside, random_share, share, small_env
 
 pytest.importorskip("morl_baselines", reason='needs morl-baselines: pip install "paretune[morl]"')
-pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_an_empty_folder")]
 
 WEIGHTS = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
 SEED = 0
@@ -160,7 +160,6 @@ def test_lcn_finds_a_fair_text() -> None:
     assert found.min(axis=1).max() > 0.6  # the two middle styles are worth at least 0.62 to both objectives
 
 
-@pytest.mark.slow
 def test_morl_d_gathers_texts_of_several_weights() -> None:
     from morl_baselines.multi_policy.morld.morld import MORLD
 

@@ -15,6 +15,8 @@ from paretune.bench.statistics.summary import Interval
 from tests.bench.browser import Browser
 from tests.bench.summaries import OBJECTIVES, summary
 
+pytestmark = pytest.mark.slow
+
 NONE = "\N{EN DASH}"
 
 

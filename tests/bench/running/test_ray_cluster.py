@@ -9,7 +9,7 @@ ray = pytest.importorskip("ray", reason='needs the extra "ray"')
 
 from paretune.bench.running.ray_cluster import RayCluster  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # another process would find the cluster
 SETTINGS = {"prompts_per_step": 1, "group_size": 4, "lr": 1e-2, "eval_prompts": 1}
 
 

@@ -27,7 +27,7 @@ from tests.integrations.weightings_in_turn import WeightingsInTurn, made
 OBJECTIVES = ("accuracy", "conciseness", "clarity")
 PREFERENCE = (0.2, 0.5, 0.3)
 VALIDATED: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 1}
-pytestmark = pytest.mark.xdist_group("trl_trainers")  # trainings are shared
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trl_trainers")]  # trainings are shared
 
 
 def seen(weighting: Weighting) -> Weighting:
@@ -245,7 +245,6 @@ def test_a_run_goes_on_where_its_checkpoint_was_written(tmp_path: Path) -> None:
     assert whole.dynamic.driver.state_dict() == resumed.dynamic.driver.state_dict()
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_our_agent_does_alone(tmp_path: Path) -> None:
     root = Path(two_processes.__file__).parents[2]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "CUDA_VISIBLE_DEVICES": ""}
