@@ -211,4 +211,4 @@ def test_importance_weights_multiply_each_tokens_gradient_up_to_the_cap():
 
 def test_the_default_learning_rate_falls_with_the_size_of_the_model():
     sizes = [1e6, 135e6, 1.5e9, 7e9]
-    assert [default_learning_rate(int(size)) for size in sizes] == [3e-4, 1.1e-5, 2.3e-6, 8.2e-7]
+    assert [default_learning_rate(int(size)) for size in sizes] == [2e-4, 1.1e-5, 2.5e-6, 9.9e-7]

@@ -106,7 +106,7 @@ def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None
     text = capsys.readouterr().out
     for entry in fields(TrainSettings):
         assert f"--{entry.name.replace('_', '-')}" in text
-    assert all(words in text for words in ("P, prompts per training step", "Settings file", "3e-4 *", "runs/a"))
+    assert all(words in text for words in ("P, prompts per training step", "Settings file", "2e-4 *", "runs/a"))
 
 
 def resumable(tmp_path: Path, **values: object) -> str:
