@@ -9,7 +9,7 @@ Example:
 """
 
 from paretune.bench.outcome import Outcome
-from paretune.bench.reports.writing import check_reports, write_reports
+from paretune.bench.reports.writing import check_reports, report_again, write_reports
 from paretune.bench.running.display import make_display
 from paretune.bench.running.grid import Cell, Grid
 from paretune.bench.running.local import LocalProcesses
@@ -29,6 +29,7 @@ __all__ = [
     "Summary",
     "check_reports",
     "make_display",
+    "report_again",
     "summarise",
     "whole_sweeps",
     "write_reports",
