@@ -84,33 +84,34 @@ def power_text(comparison: Comparison) -> str:
     power = comparison.power
     if power is None:
         return ""
-    parts = [_told(power, 0, f"Power: with {power.runs[0]} runs of each arm")]
+    text = f"Power: in 80 % of all cases {power.runs[0]} runs of each arm tell {_told(power, 0)}"
     if len(power.runs) > 1:
-        parts.append(_told(power, 1, f"against the chosen fixed arm's {power.runs[1]} runs"))
-    text = "; ".join(parts) + "."
+        text += f", and the chosen fixed arm's {power.runs[1]} tell {_told(power, 1)}"
     if power.needed is None:
-        return text
+        return f"{text}."
     share = f"{power.share:.0%} of the baseline's mean ({power.share * power.level:.3g})"
-    return f"{text} {power.needed} seeds would tell {share}."
+    return f"{text}. {power.needed} seeds would tell {share}."
 
 
 def p_text(p: float) -> str:
-    """Return a p-value with two digits.
+    """Return a p-value with two digits; what is too small to matter as that.
 
     Example:
-        >>> [p_text(p) for p in (1.0, 0.31, 0.0357, 0.000123)]
-        ['1', '0.31', '0.036', '0.0001']
+        >>> [p_text(p) for p in (1.0, 0.31, 0.0357, 0.000123, 1e-9)]
+        ['1', '0.31', '0.036', '0.0001', '<1e-6']
     """
+    if p < 1e-6:
+        return "<1e-6"
     return f"{p:.2g}" if p >= 0.001 else f"{p:.1g}"
 
 
-def _told(power: Power, place: int, who: str) -> str:
+def _told(power: Power, place: int) -> str:
     """A difference that is told in 80 % of all cases, and the probability of improvement that goes with it."""
     told, chance = power.told[place], power.chances[place]
     if math.isinf(told):
-        return f"{who} no difference can be told"
-    share = f", {abs(told / power.level):.0%} of the baseline's mean" if power.level else ""
-    return f"{who} a difference of {told:.3g}{share} (P {chance:.2f}) is told in 80 % of all cases"
+        return "no difference"
+    share = f"{abs(told / power.level):.0%} of the baseline's mean, " if power.level else ""
+    return f"a difference of {told:.3g} ({share}P {chance:.2f})"
 
 
 def _number(number: int, name: str) -> str:

@@ -7,6 +7,7 @@ test data are there. What they lack is named in the summary and in its report.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -82,7 +83,9 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
 def _older_parts(row: Mapping[str, Any]) -> dict[str, Any]:
     """What stands for the parts of a run that an older file lacks: nothing, but for the last policy on test data."""
     final = _numbers(row, "final/")
+    together = re.search(r", (\d+) preferences together$", row["env"])
     return {
+        "runs": int(together[1]) if together else 1,
         "objectives": list(final),
         "reference": [0.0] * len(final),
         "curve": asdict(Curve(steps=[], updates=[], tokens=[], performance=[], hypervolume=[])),

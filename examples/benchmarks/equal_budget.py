@@ -35,9 +35,9 @@ class Settings:
     """Settings of the comparison."""
 
     long: tyro.conf.Positional[Path]
-    """Folder of the benchmark with one run for each strategy and seed."""
+    """Folder or results file of the benchmark with one run for each strategy and seed."""
     short: tyro.conf.Positional[Path]
-    """Folder of the benchmark with short runs of fixed weights for several preferences."""
+    """Folder or results file of the benchmark with short runs of fixed weights for several preferences."""
     out: Path = HERE / "equal_budget.md"
     """Page to write."""
 

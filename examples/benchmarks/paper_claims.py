@@ -25,7 +25,9 @@ from scipy import stats
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, Summary, summarise
+from paretune.bench.reports.certainty import p_text
 from paretune.bench.reports.report_markdown import interval_text, table
+from paretune.bench.reports.stored_results import read_results
 from paretune.bench.statistics.summary import Interval
 
 HERE = Path(__file__).resolve().parent
@@ -39,13 +41,16 @@ class Settings:
     """Settings of the comparison with the paper."""
 
     folder: tyro.conf.Positional[Path]
-    """Folder of the benchmark."""
+    """Folder of the benchmark, or its results.parquet."""
     out: Path = HERE / "paper_claims.md"
     """Page to write."""
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """Return the finished cells of a benchmark's folder."""
+    """Return the finished cells of a benchmark's folder, or of its results file."""
+    if folder.is_file():
+        arms = [arm for comparison in read_results(folder).comparisons for arm in comparison.arms]
+        return [run for arm in arms for run in arm.outcomes if run.runs == 1]
     found = sorted((folder / "cells").glob("*/*/*/*/seed-*/outcome.json"))
     if not found:
         raise ValueError(f"folder: {str(folder)!r} must be a benchmark's with finished cells, but has none")
@@ -75,9 +80,10 @@ def hypervolume_above_fixed(summary: Summary) -> str:
                         interval_text(arm.measures["front_hypervolume"]),
                         interval_text(rival.probability),
                         rival.verdict,
+                        p_text(rival.p),
                     ]
                 )
-    headings = ["agent, preference", "order", "front hypervolume", "P(better than fixed)", "verdict"]
+    headings = ["agent, preference", "order", "front hypervolume", "P(better than fixed)", "verdict", "p"]
     return table(headings, sorted(rows))
 
 

@@ -99,7 +99,7 @@ def test_seeds_that_cannot_choose_and_test_are_told() -> None:
     runs = arm("fixed", MIDDLE[:3]) + arm("fixed", HIGH[:3], "first") + arm("saw", HIGH[:3])
     text = markdown(summarise(runs, name="toy"))
     told = "the best fixed arm by all seeds is fixed/first, and is not tested: choosing it on other seeds takes 5 seeds"
-    assert told in text and "Power: with 3 runs of each arm no difference can be told." in text
+    assert told in text and "Power: in 80 % of all cases 3 runs of each arm tell no difference. " in text
 
 
 def test_ties_and_power_are_told() -> None:
@@ -107,7 +107,8 @@ def test_ties_and_power_are_told() -> None:
     text = markdown(summarise(arm("fixed", levels) + arm("saw", levels), name="toy"))
     assert "Tied pairs, which count half: at most 20% (saw/balanced)." in text
     # s is .158 around .3, and five runs of each arm tell 2.256 s: Phi(2.256 / sqrt 2) = .945.
-    assert "Power: with 5 runs of each arm a difference of 0.357, 119% of the baseline's mean (P 0.94) is told" in text
+    told = "5 runs of each arm tell a difference of 0.357 (119% of the baseline's mean, P 0.94). "
+    assert f"Power: in 80 % of all cases {told}" in text
     assert f" {runs_needed(0.025**0.5, 0.015)} seeds would tell 5% of the baseline's mean (0.015)." in text
 
 
