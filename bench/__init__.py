@@ -9,6 +9,7 @@ Example:
 """
 
 from paretune.bench.outcome import Outcome
+from paretune.bench.reports.stored_results import read_results
 from paretune.bench.reports.writing import check_reports, report_again, write_reports
 from paretune.bench.running.display import make_display
 from paretune.bench.running.grid import Cell, Grid
@@ -29,6 +30,7 @@ __all__ = [
     "Summary",
     "check_reports",
     "make_display",
+    "read_results",
     "report_again",
     "summarise",
     "whole_sweeps",

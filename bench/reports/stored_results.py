@@ -23,16 +23,18 @@ NEEDED = ("reference", "curve", "course", "front", "final", "exact")
 """Parts of an outcome that files of older versions lack."""
 
 
-def read_results(path: Path) -> Summary:
+def read_results(path: str | Path, *, main: str | None = None) -> Summary:
     """Return the summary of the cells in a results file.
 
     Args:
         path: A file that `write_results` wrote, also one of an older version.
+        main: Measure by which arms are ranked; None is the one that the file says.
 
     Raises:
         ValueError: If it is no such file, or pyarrow is not installed.
         FileNotFoundError: If there is no such file.
     """
+    path = Path(path)
     rows, about = _read(path)
     missing_columns = [name for name in LABELS if rows and name not in rows[0]]
     if missing_columns:
@@ -45,7 +47,7 @@ def read_results(path: Path) -> Summary:
         [_outcome(row) for row in rows],
         name=about.get("name", path.stem),
         baseline=about.get("baseline", "fixed"),
-        main=about.get("main", "front_hypervolume"),
+        main=main or about.get("main", "front_hypervolume"),
         failures=[Failure(**failure) for failure in about.get("failures", [])],
         missing=about.get("missing", 0),
         provenance=about.get("provenance", {}),

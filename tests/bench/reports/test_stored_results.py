@@ -46,6 +46,7 @@ def test_reports_made_from_the_file_alone_are_the_same(tmp_path: Path) -> None:
     for one, other in zip(made.comparisons, again.comparisons, strict=True):
         assert details(other, arm_names(again)) == details(one, arm_names(made))
     assert again == made
+    assert read_results(tmp_path / "results.parquet", main="final_hypervolume").main == "final_hypervolume"
 
 
 def test_an_older_file_is_read_as_far_as_it_goes_and_says_what_it_lacks(tmp_path: Path) -> None:
@@ -64,6 +65,7 @@ def test_an_older_file_is_read_as_far_as_it_goes_and_says_what_it_lacks(tmp_path
         for arm_made in one.arms:
             again_arm = found[arm_made.weighting, arm_made.preference]
             assert again_arm.measures == arm_made.measures
+            assert [run.runs for run in again_arm.outcomes] == [run.runs for run in arm_made.outcomes]
             assert again_arm.against_best_fixed == arm_made.against_best_fixed
     # Shares of an exact front stand for it; comparisons without them are not ranked.
     assert {ranked.comparisons for ranked in again.ranking} == {1}
