@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
 
+from paretune.bench.reports.certainty import p_text
 from paretune.bench.reports.report_html import html
 from paretune.bench.statistics.summarise import summarise
-from paretune.bench.statistics.summary import Interval
+from paretune.bench.statistics.summary import Rival
 from tests.bench.browser import Browser
 from tests.bench.summaries import OBJECTIVES, summary
 
@@ -63,16 +64,18 @@ def test_the_ranking_table_has_the_summary_s_numbers(show: Any, browser: Browser
         name, rank, score, over_baseline, over_best, comparisons = (" ".join(cell.split()) for cell in row)
         assert (name, rank, comparisons) == (ranked.weighting, str(place + 1), "2")
         assert score == f"{ranked.score.value:.3f} [{ranked.score.low:.3f}, {ranked.score.high:.3f}]"
-        assert_chance(over_baseline, ranked.improvement, ranked.verdict)
-        assert_chance(over_best, ranked.improvement_over_best, ranked.verdict_over_best)
+        assert_chance(over_baseline, ranked.over_baseline)
+        assert_chance(over_best, ranked.over_best)
 
 
-def assert_chance(cell: str, probability: Interval | None, verdict: str) -> None:
-    if probability is None:
+def assert_chance(cell: str, rival: Rival | None) -> None:
+    if rival is None:
         assert cell == NONE
-    else:
-        assert cell.startswith(f"{probability.value:.3f} [{probability.low:.3f}, {probability.high:.3f}] ")
-        assert cell.endswith(f" {verdict}")
+        return
+    probability, holds = rival.probability, "holds" if rival.corrected in ("better", "worse") else "open"
+    assert cell.startswith(f"{probability.value:.3f} [{probability.low:.3f}, {probability.high:.3f}] ")
+    certainty = f"p {p_text(rival.p)}; of {rival.family} {p_text(rival.adjusted)}, {holds}; ties 25 %"
+    assert cell.endswith(f" {rival.verdict} {certainty}")
 
 
 def test_a_strategy_that_is_switched_off_leaves_every_picture_and_table(show: Any, browser: Browser) -> None:
