@@ -50,11 +50,17 @@ TASKS: dict[str, dict[str, Any]] = {
         "prompts_per_step": 8,
         "group_size": 8,
     },
+    "accuracy alone": {"env": "paretune/Arithmetic-v0"},
 }
-"""What agents are made with. Convex and deceptive train a small network, all others the embedded model; the last two
-are what newcomers run, and compare no learning rates."""
+"""What agents are made with. Convex and deceptive train a small network, all others the embedded model; the last three
+are what newcomers run, and the simplest goal, and compare no learning rates."""
 TEXTS = ("arithmetic", "tight budget")
-EXAMPLES = {"README": (0.5, 0.25, 0.25), "make demo": (1.0, 1.0, 1.0)}
+GIVEN: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
+    "README": ((0.5, 0.25, 0.25), ("grpo",)),
+    "make demo": ((1.0, 1.0, 1.0), ("grpo",)),
+    "accuracy alone": ((1.0, 0.0, 0.0), AGENTS),
+}
+"""Weights and agents of tasks that compare no learning rates."""
 PREFERENCES: dict[int, tuple[tuple[float, ...], ...]] = {
     3: ((0.5, 0.25, 0.25), (0.25, 0.5, 0.25), (0.25, 0.25, 0.5)),
     2: ((0.75, 0.25), (0.25, 0.75)),
@@ -127,8 +133,9 @@ def train(
 def cells(settings: Settings) -> Iterator[Cell]:
     """Yield the runs: those that compare learning rates, then those that measure the default."""
     for task in settings.tasks:
-        if task in EXAMPLES:
-            yield from ((task, "grpo", None, None, EXAMPLES[task], seed) for seed in range(settings.seeds))
+        if task in GIVEN:
+            own, agents = GIVEN[task]
+            yield from ((task, agent, None, None, own, seed) for agent in agents for seed in range(settings.seeds))
             continue
         weights = PREFERENCES[3 if task in TEXTS or task == "deceptive" else 2]
         for agent in settings.agents:
@@ -137,10 +144,7 @@ def cells(settings: Settings) -> Iterator[Cell]:
                     yield from (
                         (task, agent, lr, warmup, each, seed) for warmup in settings.warmups for each in weights
                     )
-            alone = [(1.0, 0.0, 0.0)] if task == "arithmetic" else []
-            yield from (
-                (task, agent, None, None, each, seed) for each in [*weights, *alone] for seed in range(settings.seeds)
-            )
+            yield from ((task, agent, None, None, each, seed) for each in weights for seed in range(settings.seeds))
 
 
 def read(path: Path) -> dict[Cell, dict[str, Any]]:
