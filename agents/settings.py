@@ -160,7 +160,8 @@ class AgentSettings:
     reference: Vector | None = None
     """Reference point of the hypervolume, one number per objective; None is zeros. Needed where returns are below 0."""
     eval_sampled: bool = False
-    """Evaluate sampled responses (with temperature and top_p) instead of the most likely ones."""
+    """Evaluate sampled responses (with temperature and top_p), which training rewards are of, instead of the likeliest
+    ones. Weightings whose option source is "rewards" read training rewards, all others validations."""
     checkpoint_every: Count = 10
     """Training steps between two checkpoints from which a run can be resumed."""
     keep: Keep = "last"
