@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from paretune.agents.policies.language_model import LanguageModelPolicy
     from paretune.agents.policies.loading import load_policy
     from paretune.agents.policies.network import NetworkConfig, NetworkPolicy
+    from paretune.agents.remeasuring import RemeasuredFront, remeasure_front
     from paretune.agents.result import TrainResult
     from paretune.agents.runs.replaying import Replay, replay
     from paretune.agents.runs.run_folder import RunFolder
@@ -38,6 +39,7 @@ __all__ = [
     "NetworkConfig",
     "NetworkPolicy",
     "Policy",
+    "RemeasuredFront",
     "Replay",
     "Rollout",
     "RunFolder",
@@ -50,6 +52,7 @@ __all__ = [
     "agent_class",
     "draw_replays",
     "load_policy",
+    "remeasure_front",
     "replay",
 ]
 
@@ -66,6 +69,7 @@ _HOMES = {
     "NetworkConfig": "policies.network",
     "NetworkPolicy": "policies.network",
     "Policy": "policies.base",
+    "RemeasuredFront": "remeasuring",
     "Replay": "runs.replaying",
     "Rollout": "sequences.rollout",
     "RunFolder": "runs.run_folder",
@@ -78,6 +82,7 @@ _HOMES = {
     "agent_class": "catalog",
     "draw_replays": "pictures.replay_picture",
     "load_policy": "policies.loading",
+    "remeasure_front": "remeasuring",
     "replay": "runs.replaying",
 }
 """The modules of the names."""

@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 class TrainResult:
     """What training led to; performances are on the validation split.
 
+    The archive's points are the best of all validations, by skill or luck: the front and its hypervolume are above the
+    truth. `remeasure_front` measures its policies on other prompts.
+
     Attributes:
         steps: Training steps done in all.
         performance_before: Performance (K,) of the untrained policy.

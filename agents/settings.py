@@ -171,7 +171,9 @@ class AgentSettings:
     reference: Vector | None = None
     """Reference point of the hypervolume, one number per objective; None is zeros. Needed where returns are below 0."""
     eval_sampled: bool = False
-    """Evaluate sampled responses (with temperature and top_p) instead of the most likely ones."""
+    """Evaluate sampled responses (with temperature and top_p), as training rewards are of, instead of the likeliest
+    ones. Which of both a weighting reads, its option source says; hypervolume and hypervolume-gradient read
+    validations, all others without such an option what training samples."""
     checkpoint_every: Count = 10
     """Training steps between two checkpoints from which a run can be resumed."""
     keep: Keep = "last"

@@ -158,7 +158,9 @@ class Training(TrainingState):
         """Return the performance (K,) of the current policy on a split: each objective's mean over its prompts."""
         return self.assess(split).mean
 
-    def assess(self, split: Split, prompts: int | None = None, sampled: bool | None = None) -> Evaluation:
+    def assess(
+        self, split: Split, prompts: int | None = None, sampled: bool | None = None, *, skip: int = 0
+    ) -> Evaluation:
         """Evaluate the current policy on a split, with standard errors and responses.
 
         Args:
@@ -167,8 +169,10 @@ class Training(TrainingState):
                 `eval_prompts`.
             sampled: Draw what the policy chooses instead of taking the likeliest; None takes the setting
                 `eval_sampled`.
+            skip: Prompts at the beginning of the split that are left out.
         """
-        starts = self.task.starts(split, self.settings.eval_prompts if prompts is None else prompts)
+        prompts = self.settings.eval_prompts if prompts is None else prompts
+        starts = self.task.starts(split, None if prompts is None else skip + prompts)[skip:]
         sampled = self.settings.eval_sampled if sampled is None else sampled
         rng = generator(self.settings.seed, self.step, f"evaluate {split}")
         return evaluate(
@@ -187,7 +191,9 @@ class Training(TrainingState):
             evaluation = self.assess("validation")
         self.performances[self.step] = evaluation.mean
         line["validation"] = evaluation.summary()
-        line["hypervolume"] = show_validation(evaluation.mean, self.step, self.weighting, self.archive)
+        line["hypervolume"] = show_validation(
+            evaluation.mean, self.step, self.weighting, self.archive, evaluation.standard_error
+        )
         line["times"] |= clock.times
 
     def _tell_what_is_below_the_reference(self, performance_K: Array) -> None:

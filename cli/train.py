@@ -30,7 +30,7 @@ def run(words: Sequence[str]) -> int:
         )
     result = agent.train(settings.steps - agent.step)
     if not settings.quiet and agent.processes.main:
-        print(report(result, agent.objectives))
+        print(report(result, agent.objectives, keeps_front=agent.settings.keep != "last"))
         if result.interrupted:
             command = shlex.join(["paretune", "train", "--resume", "--out", str(settings.folder)])
             print(f"\nstopped at step {result.steps} of {settings.steps}; go on with: {command}")
@@ -54,8 +54,14 @@ def resumed_agent(settings: TrainSettings) -> agents.Agent:
     )
 
 
-def report(result: agents.TrainResult, objectives: Sequence[str]) -> str:
-    """Return what training led to: objectives and hypervolume before and after, and where the run is."""
+def report(result: agents.TrainResult, objectives: Sequence[str], *, keeps_front: bool = False) -> str:
+    """Return what training led to: objectives and hypervolume before and after, and where the run is.
+
+    Args:
+        result: What training led to.
+        objectives: Names of the K objectives.
+        keeps_front: Whether the front's policies have checkpoints, so that they can be measured again.
+    """
     before_after = zip(objectives, result.performance_before, result.performance_after, strict=True)
     rows = [
         *((name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}") for name, before, after in before_after),
@@ -67,6 +73,9 @@ def report(result: agents.TrainResult, objectives: Sequence[str]) -> str:
         ),
     ]
     lines = [format_table(("validation", "before", "after", "change"), rows)]
+    if result.folder is not None and keeps_front:
+        command = shlex.join(["paretune", "evaluate", str(result.folder), "--front"])
+        lines += ["", f"The best of many validations are above the truth; on other prompts: {command}"]
     if result.folder is not None:
         pictures = [result.folder / name for name in ("front.png", "weights.png")]
         lines += ["", f"run:      {result.folder}", *(f"picture:  {path}" for path in pictures if path.exists())]

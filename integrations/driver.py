@@ -69,15 +69,20 @@ class WeightingDriver:
         self.weighting.on_rewards(rewards_PGK)
         return rewards_PGK
 
-    def on_validation(self, performance: Sequence[float], step: int) -> None:
+    def on_validation(self, performance: Sequence[float], step: int, standard_error: ArrayLike | None = None) -> None:
         """Show archive and weighting a validation performance (K,), one for each step of the trainer.
 
         A trainer that evaluates when it starts does so again where it resumes.
+
+        Args:
+            performance: Mean of each objective (K,).
+            step: The trainer's step.
+            standard_error: Of these means (K,), over prompts; None or NaN where the trainer does not know it.
         """
         if step == self._validated:
             return
         self._validated = step
-        show_validation(performance, step, self.weighting, self.archive)
+        show_validation(performance, step, self.weighting, self.archive, standard_error)
 
     def metrics(self) -> dict[str, float]:
         """What to log at every step, by name: weights, scale, hypervolume, the archive's size, and diagnostics."""

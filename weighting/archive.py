@@ -48,6 +48,10 @@ class ParetoArchive:
     all components are equal up to rounding (`TOLERANCE`). Members only leave for one that dominates them, so the
     hypervolume never falls, whatever the rounding.
 
+    Performances are estimates. One that was lucky stays until a better one comes, so the best of many is above the
+    truth: a hypervolume of measured performances is biased upward, the more so the more were seen. A `margin` keeps
+    out what may be luck alone.
+
     Attributes:
         reference: The reference point (K,) of the hypervolume.
 
@@ -77,17 +81,21 @@ class ParetoArchive:
         self._tags: list[Any] = []
         self._hypervolume = 0.0
 
-    def add(self, performance: ArrayLike, tag: Any = None) -> bool:
+    def add(self, performance: ArrayLike, tag: Any = None, margin: ArrayLike | None = None) -> bool:
         """Let a performance vector enter if it is new and not dominated; members that it dominates leave.
 
         Args:
             performance: (K,), finite; components below the reference are allowed and add no hypervolume.
             tag: Anything JSON-able to find it by, such as the training step.
+            margin: (K,), non-negative: of a performance that would have no `gain` with that much less, only an archive
+                without members takes notice. None is no margin.
 
         Returns:
             Whether it entered.
         """
         point_K = self._check(performance)
+        if margin is not None and len(self) > 0 and self.gain(point_K, margin) == 0:
+            return False
         if not self._is_new(point_K):
             return False
         stays_N = np.any(self._points_NK > point_K, axis=1)
@@ -99,9 +107,26 @@ class ParetoArchive:
         self._points_NK, self._tags = points_NK[order_N], [tags[n] for n in order_N]
         return True
 
-    def gain(self, performance: ArrayLike) -> float:
-        """Return by how much the hypervolume would grow if `performance` (K,) were added; at least 0."""
+    def gain(self, performance: ArrayLike, margin: ArrayLike | None = None) -> float:
+        """Return by how much the hypervolume would grow if `performance` (K,) were added; at least 0.
+
+        Args:
+            performance: (K,), finite.
+            margin: (K,), non-negative: taken off the performance first, such as a multiple of its standard error. None
+                is no margin.
+
+        Example:
+            >>> archive = ParetoArchive(2)
+            >>> archive.add([0.5, 0.5])
+            True
+            >>> archive.gain([1.0, 0.5]), archive.gain([1.0, 0.5], margin=[0.25, 0.25])
+            (0.25, 0.0625)
+        """
         point_K = self._check(performance)
+        if margin is not None:
+            margin_K = finite_array("margin", margin, self.reference.shape)
+            require("margin", margin_K.tolist(), bool((margin_K >= 0).all()), "non-negative")
+            point_K = point_K - margin_K
         if not self._is_new(point_K):
             return 0.0
         return max(0.0, hypervolume(np.vstack([self._points_NK, point_K]), self.reference) - self._hypervolume)

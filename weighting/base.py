@@ -43,6 +43,11 @@ class Weighting(ABC):
         return False
 
     @property
+    def reads_errors(self) -> bool:
+        """Whether `on_validation` takes a `standard_error`: a trainer that knows it passes it on."""
+        return False
+
+    @property
     def scale_rewards(self) -> bool:
         """Whether the scale multiplies the rewards before the advantages are normalised.
 
@@ -73,8 +78,8 @@ class Weighting(ABC):
     def on_rewards(self, rewards: ArrayLike) -> None:
         """See the rewards (P, G, K) of a training step, once per step and before `on_gradients`."""
 
-    def on_validation(self, performance: ArrayLike) -> None:
-        """See the validation performance (K,) of the current policy."""
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
+        """See the validation performance (K,) of the current policy and, where known, its standard errors (K,)."""
 
     def on_gradients(self, gram: ArrayLike, lr: float) -> None:
         """See the Gram matrix (K, K) of the objectives' gradients at the current policy and the learning rate."""

@@ -5,7 +5,7 @@ Shapes: P prompts, G responses per prompt, T decisions of a response that are ju
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,58 @@ Metrics = dict[str, Any]
 """Numbers by name, JSON-able; what belongs together is a dictionary in it."""
 
 
-def show_validation(performance: ArrayLike, step: int, weighting: Weighting, archive: ParetoArchive) -> float:
+def show_validation(
+    performance: ArrayLike,
+    step: int,
+    weighting: Weighting,
+    archive: ParetoArchive,
+    standard_error: ArrayLike | None = None,
+) -> float:
     """Show a validation performance (K,) to the archive, under its step, and to the weighting.
+
+    The archive takes performances as they were measured: what a run reports is all that it saw.
 
     Returns:
         The archive's hypervolume.
     """
     archive.add(performance, tag=step)
-    weighting.on_validation(performance)
+    move_weights(performance, weighting, standard_error)
     return archive.hypervolume()
+
+
+def move_weights(performance: ArrayLike, weighting: Weighting, standard_error: ArrayLike | None = None) -> None:
+    """Show a validation performance (K,) to the weighting, with its standard errors (K,) if they are known and used.
+
+    NaN, such as of a single prompt, counts as unknown.
+    """
+    known = standard_error is not None and bool(np.isfinite(np.asarray(standard_error, dtype=np.float64)).all())
+    if known and weighting.reads_errors:
+        weighting.on_validation(performance, standard_error)
+    else:
+        weighting.on_validation(performance)
+
+
+def standard_error_over_prompts(scores: Array, prompts: Sequence[Hashable]) -> Array:
+    """Return the standard error (K,) of the mean of scores, over prompts; NaN where there is one prompt alone.
+
+    Responses to the same prompt are alike, so the prompts are what was drawn independently:
+
+        u_p = sum of (score_b - mean) over the responses b to prompt p        se = sqrt(P / (P - 1) * sum_p u_p^2) / B
+
+    Args:
+        scores: (B, K), of one response or several to each prompt.
+        prompts: Which prompt a response answers (B,), by any name.
+
+    Example:
+        >>> standard_error_over_prompts(np.array([[1.0], [0.0], [1.0], [1.0]]), ["a", "a", "b", "b"])  # means 0.5 and 1
+        array([0.25])
+    """
+    numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    sums_PK = np.zeros((len(numbers), scores.shape[1]))
+    np.add.at(sums_PK, [numbers[prompt] for prompt in prompts], scores - scores.mean(axis=0))
+    if len(numbers) < 2:
+        return np.full(scores.shape[1], np.nan)
+    return np.sqrt(len(numbers) / (len(numbers) - 1) * (sums_PK**2).sum(axis=0)) / len(scores)
 
 
 def weighting_metrics(weighting: Weighting, objectives: Sequence[str]) -> Metrics:

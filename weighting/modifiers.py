@@ -106,6 +106,11 @@ class ModifiedWeighting(Weighting):
         return self.strategy.needs_gram and self._is_due(max(self._steps, 1))
 
     @property
+    def reads_errors(self) -> bool:
+        """As the strategy has it."""
+        return self.strategy.reads_errors
+
+    @property
     def scale_rewards(self) -> bool:
         """As the strategy has it."""
         return self.strategy.scale_rewards
@@ -137,10 +142,13 @@ class ModifiedWeighting(Weighting):
         self._steps += 1
         self._moves = self._is_due(self._steps)
 
-    def on_validation(self, performance: ArrayLike) -> None:
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
         """Pass the performance (K,) on; it changes the direction of the steps after it."""
         self._end_step()
-        self.strategy.on_validation(performance)
+        if standard_error is None:
+            self.strategy.on_validation(performance)
+        else:
+            self.strategy.on_validation(performance, standard_error)
 
     def on_gradients(self, gram: ArrayLike, lr: float) -> None:
         """Pass the Gram matrix (K, K) on."""

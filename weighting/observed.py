@@ -49,6 +49,19 @@ def check_performance(performance: ArrayLike, n_objectives: int) -> Weights:
     return np.clip(finite_array("performance", performance, (n_objectives,)), -LARGEST, LARGEST)
 
 
+def margin_of(standard_error: ArrayLike | None, errors: float, n_objectives: int) -> Weights | None:
+    """Return as many standard errors as `errors` says (K,); None if none are known or wanted.
+
+    Raises:
+        ValueError: If they have another shape, or one is negative or not finite.
+    """
+    if standard_error is None or errors == 0:
+        return None
+    error_K = finite_array("standard_error", standard_error, (n_objectives,))
+    require("standard_error", error_K.tolist(), bool((error_K >= 0).all()), "non-negative")
+    return errors * error_K
+
+
 def normalised(weights: Weights, otherwise: Weights) -> Weights:
     """Return the weights (K,) divided by their sum, or `otherwise` if all of them are zero.
 

@@ -18,6 +18,7 @@ from paretune.agents.runs.history import History
 from paretune.agents.runs.metrics import Line
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.weighting import Weighting
+from paretune.weighting.bookkeeping import move_weights
 from paretune.weighting.catalog import resolve_weighting
 
 Array = NDArray[np.float64]
@@ -132,7 +133,9 @@ def _weights_on(
             weights.append(strategy.weights)
             scales.append(strategy.scale)
         if "validation" in line:
-            strategy.on_validation(np.array([line["validation"][name]["mean"] for name in objectives]))
+            entries = [line["validation"][name] for name in objectives]
+            errors_K = np.array([entry.get("standard_error") for entry in entries], dtype=np.float64)  # NaN for None
+            move_weights(np.array([entry["mean"] for entry in entries]), strategy, errors_K)
     return np.array(weights), np.array(scales)
 
 

@@ -25,7 +25,8 @@ class RunFolder:
     config.json     all settings; `paretune train --config` starts the same run again
     versions.json   Python and packages the run was started with
     metrics.jsonl   one line a step, step 0 the untrained policy
-    archive.json    the Pareto archive of validation performances
+    archive.json    the Pareto archive of validation performances; under "remeasured" what its policies do on other
+                    prompts, if that was measured after the training (`remeasure_front`)
     history/        the rewards of all responses and, where computed, Gram matrices (`History`), to replay
     checkpoints/    step-NNNNNN, each a model folder from which the run can go on
     reference/      the initial policy, where a KL term needs it

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -17,6 +18,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from paretune.integrations.driver import Array, WeightingDriver
 from paretune.weighting import Weighting
 from paretune.weighting.advantages import SplitWeights
+from paretune.weighting.bookkeeping import standard_error_over_prompts
 
 TRLTrainer = GRPOTrainer | RLOOTrainer
 
@@ -28,7 +30,8 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
     the same rewards with the weights that come of it. So there is no lag: it is what our own agents do. It happens
     whenever the trainer samples, which is once in `steps_per_generation * num_iterations` micro-steps. Evaluations are
     validations, and move the weights of the steps after them; responses are sampled there at the trainer's own
-    temperature. For strategies that need validations, set `eval_on_start=True` as well.
+    temperature, so that training rewards and validations measure the same. The standard errors of an evaluation's means
+    are over its prompts. For strategies that need validations, set `eval_on_start=True` as well.
 
     State goes into the trainer's checkpoints and comes back on resume. The trainer's logs have `weights/NAME`, `scale`,
     `hypervolume`, `archive_size` and what else the strategy reports.
@@ -57,6 +60,7 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
         self.driver: WeightingDriver | None = None
         self._reference = reference
         self._trainer: Any = None
+        self._evaluated: list[Array] = []  # rewards (B, K) of the evaluation under way, by batch
 
     def attach(self, trainer: TRLTrainer) -> Self:
         """Drive the reward weights of `trainer` from now on; it need not be among its callbacks before.
@@ -80,6 +84,8 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
                     self._refuse_cancelled_scale(trainer)
                 self.set_weights(self.weighting.weights)
                 self.log()
+            else:
+                self.on_evaluation_rewards(rewards_BK)
             return rewards_BK
 
         self._trainer._calculate_rewards = calculate_and_weigh
@@ -121,6 +127,10 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
         assert self.driver is not None
         return self.driver.on_rewards(rewards.cpu().numpy(), self._trainer.num_generations)
 
+    def on_evaluation_rewards(self, rewards: Tensor) -> None:
+        """Keep the rewards (B, K) of a batch of an evaluation, of all processes, for the standard errors."""
+        self._evaluated.append(rewards.cpu().double().numpy())
+
     def set_weights(self, weights: Array) -> None:
         """Set the trainer's reward weights (K,)."""
         self._trainer.reward_weights = torch.tensor(weights, dtype=torch.float32)
@@ -153,13 +163,22 @@ class DynamicWeightingCallback(TrainerCallback, ExportableState):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the mean rewards of an evaluation as the validation performance (K,), unless it is one with a prefix."""
         metrics: dict[str, float] = kwargs["metrics"]
+        batches, self._evaluated = self._evaluated, []
         if self.driver is not None and "eval_runtime" in metrics:
             performance_K = [metrics[f"eval_rewards/{name}/mean"] for name in self.driver.objectives]
-            self.driver.on_validation(performance_K, state.global_step)
+            errors_K = self._standard_error(batches)
+            self.driver.on_validation(performance_K, state.global_step, errors_K)
 
     def state(self) -> dict[str, Any]:
         """What transformers writes into trainer_state.json."""
         return {"args": {}, "attributes": {} if self.driver is None else self.driver.state_dict()}
+
+    def _standard_error(self, batches: Sequence[Array]) -> Array | None:
+        """Return the standard error (K,) of an evaluation over its prompts; NaN where rewards are missing."""
+        if not batches:
+            return None
+        rewards_BK = np.concatenate(batches)
+        return standard_error_over_prompts(rewards_BK, np.arange(len(rewards_BK)) // self._trainer.num_generations_eval)
 
     def _refuse_gradients(self, trainer: TRLTrainer) -> None:
         if self.weighting.needs_gram:

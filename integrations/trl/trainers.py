@@ -109,6 +109,8 @@ class MultiObjectiveTrainer(EITHER_TRAINER):
         if self.model.training:
             self._rewards_PGK = self.dynamic.on_rewards(rewards_BK)
             self._take_weights()
+        else:
+            self.dynamic.on_evaluation_rewards(rewards_BK)
         return rewards_BK
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from paretune.integrations.verl.estimators import ESTIMATORS, TrainingStep, curr
 from paretune.integrations.verl.groups import find_groups
 from paretune.integrations.verl.settings import VerlSettings
 from paretune.weighting.advantages import Array
-from paretune.weighting.bookkeeping import by_objective, flatten
+from paretune.weighting.bookkeeping import by_objective, flatten, standard_error_over_prompts
 
 if TYPE_CHECKING:
     from transfer_queue import KVBatchMeta
@@ -97,12 +97,17 @@ class MultiObjectiveMixin(PPOTrainer):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, float]:
-        """Take the mean rewards of all validation responses as the validation performance (K,)."""
+        """Take the mean rewards of all validation responses as the validation performance (K,).
+
+        Its standard errors are over prompts, which may have several responses each.
+        """
         metrics = super()._val_metrics_update(data_sources, sample_uids, reward_extra_infos_dict, *args, **kwargs)
         names, columns = reward_extra_infos_dict.keys(), reward_extra_infos_dict.values()
         infos = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        performance_K = vector_rewards(infos, self.driver.objectives).mean(axis=0)
-        self.driver.on_validation(performance_K.tolist(), self.global_steps)
+        rewards_BK = vector_rewards(infos, self.driver.objectives)
+        performance_K = rewards_BK.mean(axis=0)
+        errors_K = standard_error_over_prompts(rewards_BK, sample_uids)
+        self.driver.on_validation(performance_K.tolist(), self.global_steps, errors_K)
         metrics.update(flatten({"paretune/validation": by_objective(performance_K, self.driver.objectives)}))
         metrics["paretune/hypervolume"] = self.driver.archive.hypervolume()
         return metrics

@@ -164,6 +164,29 @@ def test_evaluate_takes_a_checkpoint_and_samples(tmp_path: Path, capsys: Capture
     assert "unknown checkpoint 'step-000007'" in capsys.readouterr().err
 
 
+def test_evaluate_measures_the_front_again(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "run"
+    assert main(["train", "--out", str(folder), "--steps", "1", "--no-pictures", "--keep", "front", *SMALL]) == 0
+    assert f"on other prompts: paretune evaluate {folder} --front" in capsys.readouterr().out
+    assert main(["evaluate", str(folder), "--front", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["split"], result["skipped"], result["prompts"]) == ("validation", 4, 4)
+    assert json.loads((folder / "archive.json").read_text())["remeasured"] == {
+        name: value for name, value in result.items() if name != "folder"
+    }
+    assert main(["evaluate", str(folder), "--front"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{folder}, 4 validation prompts behind the first 4: chosen by -> measured again"
+    assert [line.split()[0] for line in lines[2:]] == [
+        "step",
+        *(str(point["step"]) for point in result["points"]),
+        "hypervolume",
+    ]
+    assert f"{result['points'][0]['performance'][1]:.4f} +- " in lines[3]
+    assert main(["evaluate", str(folder), "--front", "--checkpoint", "step-000001"]) == 2
+    assert "checkpoint: must be left out with --front" in capsys.readouterr().err
+
+
 def test_plot_draws_again(finished: Path, capsys: Capture) -> None:
     (finished / "front.png").unlink()
     assert main(["plot", str(finished)]) == 0

@@ -39,6 +39,14 @@ def test_the_reference_point_is_that_of_the_archive() -> None:
     assert driver.metrics()["hypervolume"] == 0.125
 
 
+def test_standard_errors_reach_the_weighting_and_not_the_archive() -> None:
+    driver = WeightingDriver(HypervolumeWeighting(2), ["right", "short"])
+    driver.on_validation([0.5, 0.5], step=0, standard_error=[0.1, 0.1])
+    driver.on_validation([0.55, 0.55], step=5, standard_error=np.array([0.1, 0.1]))
+    assert driver.metrics()["gain"] == 0.0 and driver.metrics()["measured_gain"] == pytest.approx(0.0525)
+    assert driver.archive.tags == [5]
+
+
 def test_an_evaluation_that_is_repeated_on_resume_counts_once() -> None:
     driver = WeightingDriver(HypervolumeWeighting(2), ["right", "short"])
     driver.on_validation([0.5, 0.5], step=4)

@@ -54,6 +54,36 @@ def test_boxes_in_three_dimensions():
     assert archive.hypervolume() == pytest.approx(0.5, abs=1e-15)
 
 
+def test_a_margin_is_taken_off_before_the_gain_is_measured():
+    archive = filled([[0.5, 0.5]])
+    # Of [1, 0.75], the box of [0.75, 0.5] is left: 0.375 - 0.25.
+    assert archive.gain([1.0, 0.75], margin=[0.25, 0.25]) == 0.125
+    assert archive.gain([1.0, 0.75]) == archive.gain([1.0, 0.75], margin=[0.0, 0.0]) == 0.5
+    assert archive.gain([0.75, 0.75], margin=[0.25, 0.25]) == 0  # just the member
+    assert archive.gain([1.0, 0.25], margin=[0.25, 0.25]) == 0  # nothing of the second objective is left
+
+
+def test_what_clears_the_margin_enters_as_it_was_measured():
+    archive = ParetoArchive(2)
+    assert archive.add([0.5, 0.5], tag=0, margin=[0.25, 0.25])  # the first always does
+    assert not archive.add([0.75, 0.5], tag=1, margin=[0.25, 0.25])
+    assert not archive.add([0.6, 0.6], tag=2, margin=[0.25, 0.25])
+    assert archive.add([1.0, 0.5], tag=3, margin=[0.25, 0.25])
+    assert archive.front.tolist() == [[1.0, 0.5]] and archive.tags == [3]
+    assert archive.hypervolume() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("margin", "rule"), [([0.1], "have shape"), ([0.1, -0.1], "be non-negative"), ([0.1, math.nan], "be finite")]
+)
+def test_a_bad_margin_is_named(margin, rule):
+    archive = filled([[0.5, 0.5]])
+    with pytest.raises(ValueError, match=f"margin: must {rule}"):
+        archive.gain([1.0, 1.0], margin)
+    with pytest.raises(ValueError, match=f"margin: must {rule}"):
+        archive.add([1.0, 1.0], margin=margin)
+
+
 def test_a_gain_in_three_dimensions():
     archive = filled([[1, 0.5, 0.5]])
     # Of the box of 0.5 * 1 * 0.5, the half with y < 0.5 is covered.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paretune.weighting import FixedWeighting, HypervolumeWeighting, ParetoArchive
+from paretune.weighting import FixedWeighting, HypervolumeWeighting, ModifiedWeighting, ParetoArchive
 from paretune.weighting.bookkeeping import (
     batch_metrics,
     by_objective,
     flatten,
     reward_statistics,
     show_validation,
+    standard_error_over_prompts,
     weighting_metrics,
 )
 
@@ -30,6 +31,55 @@ def test_a_validation_that_the_archive_refuses_does_not_move_the_weights():
     with pytest.raises(ValueError, match="performance: must be finite"):
         show_validation([float("nan"), 0.5], 0, weighting, archive)
     assert len(weighting.archive) == len(archive) == 0
+
+
+class Witness(FixedWeighting):
+    """Writes down what it is shown, and with how many arguments."""
+
+    def on_validation(self, *seen):
+        self.seen = seen
+
+
+class ErrorReader(Witness):
+    reads_errors = True
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "arguments"),
+    [
+        (Witness, [0.1, 0.1], 1),  # a strategy whose hook takes the performance alone
+        (ErrorReader, [0.1, 0.1], 2),
+        (ErrorReader, [0.1, float("nan")], 1),
+        (ErrorReader, None, 1),
+        (ErrorReader, [0.1, None], 1),
+    ],
+)
+def test_standard_errors_go_to_strategies_that_read_them_where_they_are_known(kind, error, arguments):
+    for weighting in (kind(2), ModifiedWeighting(kind(2), prior=0.1)):
+        show_validation([0.5, 0.5], 0, weighting, ParetoArchive(2), error)
+        assert len(getattr(weighting, "strategy", weighting).seen) == arguments
+
+
+def test_the_archive_of_a_run_takes_performances_as_they_are_measured():
+    weighting, archive = HypervolumeWeighting(2), ParetoArchive(2)
+    for step, performance in enumerate(([0.5, 0.5], [0.51, 0.51])):
+        show_validation(performance, step, weighting, archive, [0.1, 0.1])
+    assert archive.tags == [1] and weighting.archive.front.tolist() == [[0.5, 0.5]]
+
+
+def test_a_standard_error_is_over_prompts():
+    scores = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    # Prompt means (0.5, 1) and (0.5, 0): none of the first objective's spread is between prompts.
+    assert standard_error_over_prompts(scores, [7, 7, 8, 8]).tolist() == [0.0, 0.5]
+    one_each = standard_error_over_prompts(scores, "abcd")
+    np.testing.assert_allclose(one_each, scores.std(axis=0, ddof=1) / 2, rtol=1e-14)
+    assert np.isnan(standard_error_over_prompts(scores, "aaaa")).all()
+
+
+def test_prompts_with_more_responses_weigh_more_in_mean_and_standard_error():
+    # Mean 1/4; sums of deviations 3 * -1/4 and 1 * 3/4; sqrt(2 / 1 * 2 * 9/16) / 4.
+    scores = np.array([[0.0], [0.0], [0.0], [1.0]])
+    assert standard_error_over_prompts(scores, "aaab") == pytest.approx([1.5 / 4])
 
 
 def test_lists_of_a_strategy_are_logged_by_objective_and_its_numbers_as_they_are():

@@ -6,6 +6,7 @@ complexity and zeros of the hypervolume indicator gradient field" (EVOLVE 2012).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, get_args
@@ -15,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from paretune.weighting.archive import ParetoArchive, hypervolume
 from paretune.weighting.base import Weighting, Weights
-from paretune.weighting.inputs import Preference, finite_array, require_known, resolve_preference
-from paretune.weighting.observed import check_performance, normalised
+from paretune.weighting.inputs import Preference, finite_array, require, require_known, resolve_preference
+from paretune.weighting.observed import check_performance, margin_of, normalised
 from paretune.weighting.strategies.gradient import GradientWeighting, raise_to_floor
 
 Form = Literal["validation", "gram"]
@@ -114,6 +115,13 @@ class HypervolumeGradientWeighting(Weighting):
     gives weight to the objectives k whose gradient raises the hypervolume most, its influence on the others included:
     mirror descent as in `GradientWeighting`, with h in place of ones.
 
+    What members cover of the box below f decides h, and beside members that are hardly better or worse it is noise: in
+    one objective or another some of them are ahead. So each is first set back by `lead_errors` standard errors of f,
+    where the trainer knows them, and covers what it still does from there.
+
+    Validations are of the likeliest responses (of sampled ones with the setting eval_sampled), the Gram matrix is of
+    the sampled ones that the policy is trained on.
+
     Where h is zero there are answers still (`ascent_direction`): if f is dominated, h is taken without the members
     that dominate it; if f is at or below the reference in some objectives, those alone count, by preference. Before
     the first validation h is the preference.
@@ -137,7 +145,11 @@ class HypervolumeGradientWeighting(Weighting):
     """Weights from validation alone, or from the gradients of each step as well (which costs extra backward passes)."""
 
     reference: Sequence[float] | None = None
-    """Reference point of the hypervolume, one number per objective; None is zeros."""
+    """Reference point of the hypervolume, one number per objective, as validations measure them; None is zeros."""
+
+    lead_errors: float = 2.0
+    """Standard errors of the last validation that a member of the archive must be ahead in an objective to count as
+    ahead, at least 0; 0 takes members as measured."""
 
     floor: float = 0.0
     """Least weight of every objective, from 0 to below 1/K."""
@@ -165,12 +177,18 @@ class HypervolumeGradientWeighting(Weighting):
         self._mirror = GradientWeighting(
             self.preference, rate=self.rate, floor=self.floor, prior=self.prior, every=self.every
         )
+        require("lead_errors", self.lead_errors, 0 <= self.lead_errors < math.inf, "a number of at least 0")
         self._direction_K = np.array(self.preference)
 
     @property
     def needs_validation(self) -> bool:
         """True."""
         return True
+
+    @property
+    def reads_errors(self) -> bool:
+        """Whether members have to be ahead by more than they."""
+        return self.lead_errors > 0
 
     @property
     def needs_gram(self) -> bool:
@@ -186,11 +204,18 @@ class HypervolumeGradientWeighting(Weighting):
         """Count a step with rewards (P, G, K)."""
         self._mirror.on_rewards(rewards)
 
-    def on_validation(self, performance: ArrayLike) -> None:
-        """Take the hypervolume's gradient at the performance (K,), and let the archive have it."""
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
+        """Take the hypervolume's gradient at the performance (K,), and let the archive have it.
+
+        Args:
+            performance: (K,).
+            standard_error: Of the performance (K,); None takes it as measured.
+        """
         point_K = check_performance(performance, len(self._direction_K))
         preference_K = np.array(self.preference)
-        self._direction_K = ascent_direction(self.archive.front, point_K, self.archive.reference, preference_K)
+        margin = margin_of(standard_error, self.lead_errors, len(point_K))
+        members_NK = self.archive.front if margin is None else self.archive.front - margin
+        self._direction_K = ascent_direction(members_NK, point_K, self.archive.reference, preference_K)
         self.archive.add(point_K)
 
     def on_gradients(self, gram: ArrayLike, lr: float) -> None:

@@ -31,6 +31,11 @@ class LagrangianWeighting(Weighting):
     one above loses its weight to the free objectives. If nothing has weight (no objective is free, and all thresholds
     are met), the weights are the preference. A step's weights already come from its own rewards.
 
+    The performance f that thresholds are compared with is logged as "performance". Sampled responses (`source`
+    "rewards") are usually worse than the likeliest ones ("validation"), so that the same threshold is a stricter one
+    there. Standard errors are not taken off f: noise of both signs averages out in the multipliers, and a margin is a
+    higher threshold.
+
     Example:
         >>> weighting = LagrangianWeighting(2, thresholds=[0.75, None], rate=1.0)
         >>> weighting.on_rewards([[[0.25, 0.5], [0.25, 0.5]]])  # lambda = 0.5 + 1 * (0.75 - 0.25)
@@ -44,7 +49,8 @@ class LagrangianWeighting(Weighting):
     _: KW_ONLY
 
     thresholds: Sequence[float | None] | None = None
-    """Least wanted performance of each objective, one at least; None, or -inf on the command line, for a free one."""
+    """Least wanted performance of each objective, one at least, as `source` measures it; None, or -inf on the command
+    line, for a free one."""
 
     rate: float = 0.05
     """Step size of the multipliers, above 0, per step or validation and unit of missing performance."""
@@ -53,7 +59,8 @@ class LagrangianWeighting(Weighting):
     """Upper bound of the multipliers, above 0: a threshold out of reach leaves the others some weight."""
 
     source: Source = "rewards"
-    """Where the performance comes from: a moving average of the training rewards, or the last validation."""
+    """Where the performance comes from: a moving average of the training rewards, which are of sampled responses, or
+    the last validation, which is of the likeliest responses (of sampled ones with the setting eval_sampled)."""
 
     decay: float = 0.9
     """Share of the past in the moving average of the training rewards, from 0 to below 1."""
@@ -96,14 +103,15 @@ class LagrangianWeighting(Weighting):
         if self._performance.on_rewards(rewards):
             self._ascend()
 
-    def on_validation(self, performance: ArrayLike) -> None:
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
         """See a validation performance (K,)."""
         if self._performance.on_validation(performance):
             self._ascend()
 
     def diagnostics(self) -> dict[str, float | list[float]]:
-        """The multipliers (K), zero for free objectives."""
-        return {"multipliers": self._multipliers_K.tolist()}
+        """The multipliers (K), zero for free objectives, and the performance (K) that they come from, once seen."""
+        seen = {} if self._performance.value is None else {"performance": self._performance.value.tolist()}
+        return {"multipliers": self._multipliers_K.tolist(), **seen}
 
     def state_dict(self) -> dict[str, Any]:
         """The multipliers and the performance."""

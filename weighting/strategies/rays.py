@@ -100,10 +100,11 @@ class RaySweepWeighting(Weighting):
     """Smoothing, above 0: small looks at the objective furthest below the ray alone."""
 
     reference: Sequence[float] | None = None
-    """Reference point that the rays start from, one number per objective; None is zeros."""
+    """Reference point that the rays start from, one number per objective, as `source` measures them; None is zeros."""
 
     source: Source = "rewards"
-    """Where the performance comes from: a moving average of the training rewards, or the last validation."""
+    """Where the performance comes from: a moving average of the training rewards, which are of sampled responses, or
+    the last validation, which is of the likeliest responses (of sampled ones with the setting eval_sampled)."""
 
     decay: float = 0.8
     """Share of the past in the moving average of the training rewards, from 0 to below 1."""
@@ -168,7 +169,7 @@ class RaySweepWeighting(Weighting):
         if self._performance.on_rewards(rewards):
             self._note_best()
 
-    def on_validation(self, performance: ArrayLike) -> None:
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
         """See a validation performance (K,)."""
         if self._performance.on_validation(performance):
             self._note_best()

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from paretune.weighting.base import Weighting, Weights
 from paretune.weighting.inputs import Preference, require, resolve_preference
+from paretune.weighting.observed import Source
 from paretune.weighting.strategies.hypervolume_gradient import HypervolumeGradientWeighting
 from paretune.weighting.strategies.rays import RaySweepWeighting
 
@@ -26,6 +27,9 @@ class RaysHypervolumeWeighting(Weighting):
     w_rays is that of `RaySweepWeighting`, w_hypervolume that of `HypervolumeGradientWeighting` in its form
     "validation". Rays alone leave a place before the policy has got far there, where learning is slow; the
     hypervolume's gradient alone leaves it only when nothing is to be gained, and covers less.
+
+    Both are at the current policy, but not by the same measurement unless `source` is "validation": the rays follow
+    every step's sampled training rewards, the hypervolume's gradient the last validation.
 
     Attributes:
         rays: The strategy of the first direction.
@@ -58,6 +62,14 @@ class RaysHypervolumeWeighting(Weighting):
     offset: float = 0.5
     """Where the sequence of rays starts, in [0, 1)."""
 
+    lead_errors: float = 2.0
+    """Standard errors of the last validation that an earlier one must be ahead in an objective to count as ahead, for
+    the hypervolume's gradient; at least 0."""
+
+    source: Source = "rewards"
+    """Where the rays' performance comes from: a moving average of the training rewards, which are of sampled responses,
+    or the last validation, which is what the hypervolume's gradient is taken at."""
+
     name = "rays-hypervolume"
     when = "As rays, where learning is slow or uneven: half of the weights go to where the front gains most."
 
@@ -66,15 +78,27 @@ class RaysHypervolumeWeighting(Weighting):
         self.preference = resolve_preference(self.preference)
         require("share", self.share, 0 <= self.share <= 1, "from 0 to 1")
         self.rays = RaySweepWeighting(
-            self.preference, every=self.every, mu=self.mu, reference=self.reference, offset=self.offset
+            self.preference,
+            every=self.every,
+            mu=self.mu,
+            reference=self.reference,
+            source=self.source,
+            offset=self.offset,
         )
-        self.climb = HypervolumeGradientWeighting(self.preference, reference=self.reference)
+        self.climb = HypervolumeGradientWeighting(
+            self.preference, reference=self.reference, lead_errors=self.lead_errors
+        )
         self.reference = self.rays.reference
 
     @property
     def needs_validation(self) -> bool:
         """True."""
         return True
+
+    @property
+    def reads_errors(self) -> bool:
+        """As the hypervolume's gradient has it."""
+        return self.climb.reads_errors
 
     @property
     def weights(self) -> Weights:
@@ -85,9 +109,10 @@ class RaysHypervolumeWeighting(Weighting):
         """Tell the rays of a step with rewards (P, G, K)."""
         self.rays.on_rewards(rewards)
 
-    def on_validation(self, performance: ArrayLike) -> None:
-        """Take the hypervolume's gradient at a validation performance (K,)."""
-        self.climb.on_validation(performance)
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
+        """Take the hypervolume's gradient at a validation performance (K,), and tell the rays."""
+        self.climb.on_validation(performance, standard_error)
+        self.rays.on_validation(performance)
 
     def diagnostics(self) -> dict[str, float | list[float]]:
         """The ray in force (K) and the hypervolume's direction (K)."""

@@ -66,13 +66,15 @@ class TchebycheffWeighting(Weighting):
     """Smoothing, above 0, in units of preference times reward: small looks at the largest gap alone."""
 
     ideal: Sequence[float] | None = None
-    """Ideal point z, one number per objective; None is ones, the best value of an objective in [0, 1]."""
+    """Ideal point z, one number per objective, as `source` measures them; None is ones, the best value of an objective
+    in [0, 1]."""
 
     margin: float | None = None
     """For objectives without a bound: z is the best performance seen plus this (at least 0), instead of ideal."""
 
     source: Source = "rewards"
-    """Where the performance comes from: a moving average of the training rewards, or the last validation."""
+    """Where the performance comes from: a moving average of the training rewards, which are of sampled responses, or
+    the last validation, which is of the likeliest responses (of sampled ones with the setting eval_sampled)."""
 
     decay: float = 0.9
     """Share of the past in the moving average of the training rewards, from 0 to below 1."""
@@ -114,7 +116,7 @@ class TchebycheffWeighting(Weighting):
         if self._performance.on_rewards(rewards):
             self._note_best()
 
-    def on_validation(self, performance: ArrayLike) -> None:
+    def on_validation(self, performance: ArrayLike, standard_error: ArrayLike | None = None) -> None:
         """See a validation performance (K,)."""
         if self._performance.on_validation(performance):
             self._note_best()

@@ -20,7 +20,7 @@ from paretune.weighting import (
     make_weighting,
 )
 from tests.integrations.own_agent import keep_batches, own_step, weights_of
-from tests.integrations.small_trl import TRAINERS, make_trainer
+from tests.integrations.small_trl import GROUP, OURS, TRAINERS, make_trainer
 from tests.integrations.weightings_in_turn import NO_GRADIENTS, WeightingsInTurn, made
 
 OBJECTIVES = ("accuracy", "conciseness", "clarity")
@@ -61,6 +61,30 @@ def test_every_evaluation_of_trls_own_trainer_is_a_validation(in_turn: Any) -> N
     first = [evaluations[0][f"eval_rewards/{each}/mean"] for each in OBJECTIVES]
     assert driver is not None and len(driver.archive) >= 1
     assert (driver.archive.front.max(axis=0) >= np.array(first) - 1e-6).any()
+
+
+@pytest.mark.parametrize(("kind", "ours"), [("grpo", False), ("rloo", True)])
+def test_an_evaluation_has_standard_errors_over_its_prompts(
+    kind: str, ours: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = (
+        make_trainer(kind, tmp_path, OURS[kind], weighting=SAWWeighting(3)) if ours else make_trainer(kind, tmp_path)
+    )
+    callback = trainer.dynamic if ours else DynamicWeightingCallback(SAWWeighting(3)).attach(trainer)
+    calculate = trainer._calculate_rewards
+    batches: list[Any] = []
+    validations: list[Any] = []
+    monkeypatch.setattr(
+        trainer, "_calculate_rewards", lambda *a, **k: batches.append(calculate(*a, **k)) or batches[-1]
+    )
+    monkeypatch.setattr(callback.driver, "on_validation", lambda *arguments: validations.append(arguments))
+    for _ in range(2):
+        batches.clear()
+        trainer.evaluate()
+        means_PK = np.concatenate(batches).reshape(2, GROUP, 3).mean(axis=1, dtype=np.float64)
+        performance, step, errors = validations.pop()
+        assert step == 0 and performance == pytest.approx(means_PK.mean(axis=0), abs=1e-6)
+        assert errors == pytest.approx(means_PK.std(axis=0, ddof=1) / np.sqrt(2), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", TRAINERS)

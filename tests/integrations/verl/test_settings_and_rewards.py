@@ -97,6 +97,15 @@ def test_validations_move_weights_and_fill_the_archive(tmp_path):
     assert trainer.driver.archive.hypervolume() == pytest.approx(0.36)
 
 
+def test_validations_have_standard_errors_over_prompts(tmp_path, monkeypatch):
+    trainer, seen = make_trainer(tmp_path, paretune__weighting="hypervolume"), []
+    monkeypatch.setattr(trainer.driver, "on_validation", lambda *arguments: seen.append(arguments))
+    validate(trainer, [0.5, 0.7], [0.2, 0.2])
+    performance, step, errors = seen[0]
+    assert (performance, step) == (pytest.approx([0.6, 0.2]), 0)
+    assert errors == pytest.approx([0.1, 0.0])  # standard deviations 0.2 / sqrt(2) and 0, over sqrt(2)
+
+
 @pytest.mark.parametrize("mode", ["auto", "resume_path"])
 def test_state_goes_through_a_checkpoint(tmp_path, mode):
     trainer = make_trainer(tmp_path, 3, paretune__weighting="hypervolume")

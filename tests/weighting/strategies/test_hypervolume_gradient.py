@@ -81,6 +81,38 @@ def test_the_policy_of_before_does_not_stand_in_its_own_way():
     assert len(weighting.archive) == 1
 
 
+@pytest.mark.parametrize(
+    # The member [1, 1/4] covers half of the face of the first objective. Set back by 1 and 2 times [1/4, 1/8] it covers
+    # a quarter and nothing.
+    ("lead_errors", "weights"),
+    [(0.0, [1 / 3, 2 / 3]), (1.0, [3 / 7, 4 / 7]), (2.0, [1 / 2, 1 / 2])],
+)
+def test_members_cover_what_they_do_some_standard_errors_back(lead_errors, weights):
+    weighting = HypervolumeGradientWeighting(2, lead_errors=lead_errors)
+    assert weighting.reads_errors == (lead_errors > 0)
+    weighting.on_validation([1.0, 0.25], [0.25, 0.125])
+    weighting.on_validation([0.5, 0.5], [0.25, 0.125])
+    np.testing.assert_allclose(weighting.weights, weights, rtol=1e-15)
+    assert weighting.archive.front.tolist() == [[0.5, 0.5], [1.0, 0.25]]  # as measured
+
+
+def test_without_standard_errors_members_are_as_measured():
+    told, untold = HypervolumeGradientWeighting(2), HypervolumeGradientWeighting(2, lead_errors=0.0)
+    for performance in np.random.default_rng(0).random((20, 2)):
+        told.on_validation(performance)
+        untold.on_validation(performance, [0.1, 0.1])
+        assert told.state_dict() == untold.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [([0.1], "must have shape"), ([0.1, -0.1], "must be non-neg"), ([0.1, math.inf], "finite")],
+)
+def test_a_bad_standard_error_is_named(error, message):
+    with pytest.raises(ValueError, match=f"standard_error: .*{message}"):
+        HypervolumeGradientWeighting(2).on_validation([0.5, 0.5], error)
+
+
 def test_the_floor_holds():
     weighting = HypervolumeGradientWeighting(2, floor=0.3)
     weighting.on_validation([0.9, 0.1])

@@ -11,17 +11,26 @@ TRADE_OFF = [[1.0, 0.0], [0.0, 1.0]]
 def test_hand_computed_multipliers():
     weighting = LagrangianWeighting([2, 1, 1], thresholds=[0.75, None, 0.25], rate=0.5, source="validation")
     weighting.on_validation([0.25, 0.0, 0.5])
-    assert weighting.diagnostics() == {"multipliers": [0.75, 0.0, 0.125]}
+    assert weighting.diagnostics() == {"multipliers": [0.75, 0.0, 0.125], "performance": [0.25, 0.0, 0.5]}
     np.testing.assert_allclose(weighting.weights, np.array([0.75, 0.25, 0.125]) / 1.125)
     weighting.on_validation([0.25, 0.0, 1.0])
-    assert weighting.diagnostics() == {"multipliers": [1.0, 0.0, 0.0]}
+    assert weighting.diagnostics() == {"multipliers": [1.0, 0.0, 0.0], "performance": [0.25, 0.0, 1.0]}
+
+
+def test_what_thresholds_are_compared_with_is_told():
+    weighting = LagrangianWeighting(2, thresholds=[0.5, None], decay=0.5)
+    assert "performance" not in weighting.diagnostics()
+    weighting.on_rewards(np.ones((1, 2, 2)))
+    weighting.on_validation([0.0, 0.0])  # another quantity, which thresholds are not about here
+    weighting.on_rewards(np.zeros((1, 2, 2)))
+    assert weighting.diagnostics()["performance"] == [0.5, 0.5]
 
 
 def test_a_multiplier_is_bounded():
     weighting = LagrangianWeighting(2, thresholds=[1.0, None], rate=1.0, largest=3.0, source="validation")
     for _ in range(10):
         weighting.on_validation([0.0, 0.0])
-    assert weighting.diagnostics() == {"multipliers": [3.0, 0.0]}
+    assert weighting.diagnostics()["multipliers"] == [3.0, 0.0]
     np.testing.assert_allclose(weighting.weights, [3 / 3.5, 0.5 / 3.5])
 
 
@@ -34,7 +43,7 @@ def test_the_free_objectives_keep_their_preference_among_themselves():
 def test_if_all_thresholds_are_met_and_nothing_is_free_the_weights_are_the_preference():
     weighting = LagrangianWeighting([3, 1], thresholds=[0.1, 0.1], rate=100.0)
     weighting.on_rewards(np.ones((1, 1, 2)))
-    assert weighting.diagnostics() == {"multipliers": [0.0, 0.0]}
+    assert weighting.diagnostics()["multipliers"] == [0.0, 0.0]
     assert weighting.weights.tolist() == [0.75, 0.25]
 
 

@@ -23,6 +23,17 @@ def test_weights_are_the_mean_of_both_directions(share):
     assert mixed.diagnostics()["ray"] == rays.ray.tolist()
 
 
+def test_both_can_read_validations_and_one_reads_their_standard_errors():
+    mixed = RaysHypervolumeWeighting(2, source="validation", lead_errors=1.0)
+    rays, climb = RaySweepWeighting(2, source="validation"), HypervolumeGradientWeighting(2, lead_errors=1.0)
+    assert mixed.reads_errors and not RaysHypervolumeWeighting(2, lead_errors=0.0).reads_errors
+    for performance in ([1.0, 0.25], [0.5, 0.5]):
+        for weighting in (mixed, rays, climb):
+            weighting.on_rewards(REWARDS)
+            weighting.on_validation(performance, [0.25, 0.125])
+    np.testing.assert_array_equal(mixed.weights, 0.5 * rays.weights + 0.5 * climb.weights)
+
+
 def test_it_starts_at_the_preference():
     assert RaysHypervolumeWeighting([3, 1]).weights.tolist() == [0.75, 0.25]
 
