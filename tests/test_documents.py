@@ -22,7 +22,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
 @pytest.mark.parametrize("code", BLOCKS)
 def test_the_python_code_of_the_documents_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("block.py").write_text(code.replace("train(steps=20)", "train(steps=1)"))
+    Path("block.py").write_text(code.replace("train(steps=60)", "train(steps=1)"))
     runpy.run_path("block.py")
 
 
