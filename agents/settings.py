@@ -138,12 +138,12 @@ class AgentSettings:
     """Parts of a split, at most one for each prompt; None is 8, or 2 with gradient_mode=backward, which goes back once
     for each part and objective. Errors are known from 4 parts on."""
     gradient_responses: Count | None = None
-    """Responses whose gradients are compared; None is all where the update can use the comparison's passes (see
-    gradient_reuse), else a quarter of the step's, but at least 8. They are drawn at random, with chances by their
-    advantages and by how unlikely their tokens were, and weighed so that they stand for all (in each part for the
-    part's). Errors fall as fast as the number rises: to save time, compare all at fewer steps (gradient_every) rather
-    than few at each. Where they do not fit into tokens_per_batch, one gradient per objective and part is kept (sketch:
-    small projections; backward: all forward passes)."""
+    """Responses whose gradients are compared; None is as many as the update can use the comparison's passes of (see
+    gradient_reuse; all, if they fit), but at least a quarter of the step's, and 8. They are drawn at random, with
+    chances by their advantages and by how unlikely their tokens were, and weighed so that they stand for all (in each
+    part for the part's). Errors fall as fast as the number rises: to save time, compare all at fewer steps
+    (gradient_every) rather than few at each. Where they do not fit into tokens_per_batch, one gradient per objective
+    and part is kept (sketch: small projections; backward: all forward passes)."""
     gradient_mode: GradientMode = "auto"
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
     (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear

@@ -13,7 +13,7 @@ from torch import Tensor
 from paretune.agents.seeds import generator
 from paretune.agents.sequences.decisions import Decisions
 from paretune.agents.sequences.shared_prompts import GroupedTokens
-from paretune.agents.updates.analysed import Analysed, may_keep
+from paretune.agents.updates.analysed import Analysed, may_keep, share_to_keep
 from paretune.agents.updates.passes import Passes, Rows
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.gradients.compared_responses import default_number, drawn, traits
@@ -25,6 +25,9 @@ from paretune.weighting.gram_estimate import GramEstimate, estimate_of_parts
 
 Array = NDArray[np.float64]
 Found = Array | GramEstimate
+
+MARGIN = 0.9
+"""How many of the sequences that would fill the passes on average are drawn: long ones are drawn more often."""
 
 
 class GradientComparison:
@@ -99,12 +102,12 @@ class GradientComparison:
         return Split.of_groups(sequences // settings.group_size, settings.group_size, min(parts, number), rng)
 
     def _default_number(self, decisions: Decisions, advantages: Array) -> int:
-        """Return all where the update can use the passes; advantages are this process's share."""
-        passes = self._passes
-        number = sum(passes.processes.gathered(len(advantages)))
+        """Return as many as the update can use the passes of; advantages are this process's share."""
+        processes = self._passes.processes
+        number = sum(processes.gathered(len(advantages)))
         parts, _ = self._parts(decisions, advantages, np.arange(number))
-        fits = may_keep(passes, self.analyzer, [part for _, part, _ in parts])
-        return default_number(number) if passes.processes.any(not fits) else number
+        share = min(processes.gathered(share_to_keep(self._passes, self.analyzer, [part for _, part, _ in parts])))
+        return number if share == 1 else max(default_number(number), int(MARGIN * share * number))
 
     def compare(
         self,
