@@ -31,7 +31,7 @@ def page(record: dict[str, Any]) -> str:
         f"weights and lr {settings['lr']:g}, held after {', '.join(map(str, settings['moments']))} steps. *Truth*: "
         f"products of the gradients of {settings['batches']} independent batches, each with the others. *Batch*: "
         "products of one batch's gradients with themselves, as in the paper. *Parts*: products of the gradients of "
-        "different parts of one batch's prompts. All numbers x 1000; +- is a standard error, of means over the batches.",
+        "different parts of one batch's prompts. All numbers x 1000; +- is a standard error, of means over batches.",
         "",
     ]
     for moment in settings["moments"]:

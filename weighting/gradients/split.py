@@ -29,7 +29,7 @@ class Split:
 
     Example:
         >>> Split.of_groups(4, 2, 2, np.random.default_rng(0)).of
-        array([1, 1, 1, 1, 0, 0, 0, 0])
+        array([0, 0, 0, 0, 1, 1, 1, 1])
     """
 
     of: NDArray[np.int64]
