@@ -23,7 +23,7 @@ from paretune.agents.recorder import Recorder
 from paretune.agents.restoring import read_agent
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.agents.runs.trackers import TrackerName
-from paretune.agents.settings import agent_settings
+from paretune.agents.settings import agent_settings, check_compared
 from paretune.agents.tasks.catalog import env_config, make_task, resolve_env
 from paretune.agents.tasks.episode_task import objective_names
 from paretune.agents.tasks.text_task import prompts_of
@@ -108,6 +108,8 @@ class Agent(Training):
         self.objectives = objective_names(self.env)
         point = self.settings.reference
         self.weighting = resolve_weighting(weighting, preference, weighting_options, self.objectives, point)
+        if self.weighting.needs_gram or self.settings.record_gram:
+            check_compared(self.settings)
         self.archive = ParetoArchive(check_reference(point, self.objectives))
         self.step, self.performances = 0, {}
         self.recorder = self._make_recorder(out, display, tracker, overwrite=overwrite)

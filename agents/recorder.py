@@ -21,6 +21,7 @@ from paretune.agents.runs.signs import Signs
 from paretune.agents.runs.trackers import NoTracker, Tracker, TrackerName, check_tracker, make_tracker
 from paretune.agents.settings import AgentSettings
 from paretune.agents.state import TrainingState
+from paretune.weighting.gram_estimate import GramEstimate
 
 
 class Recorder:
@@ -112,13 +113,13 @@ class Recorder:
         for text in self._signs.seen(line):
             self.message(text)
 
-    def observed(self, step: int, rewards: Array, gram: Array | None, *, single: bool) -> None:
+    def observed(self, step: int, rewards: Array, gram: Array | GramEstimate | None, *, single: bool) -> None:
         """Write what a step has shown the weighting, or could have.
 
         Args:
             step: The training step, from 1.
             rewards: (P, G, K).
-            gram: (K, K), or None where none was computed.
+            gram: (K, K), or an estimate of it, or None where none was computed.
             single: Whether float32 holds the rewards.
         """
         if self.folder is not None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from paretune.agents.rules import (
     AtLeastOne,
+    AtLeastTwo,
     ClipRange,
     Count,
     CountFromZero,
@@ -27,6 +28,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Keep = Literal["last", "front", "all"]
 SamplerName = Literal["transformers", "vllm", "vllm-server"]
 Credit = Literal["step", "episode"]
+GradientEstimate = Literal["split", "batch"]
 GradientMode = Literal["auto", "exact", "sketch", "backward"]
 Sharding = Literal["auto", "none", "fsdp", "zero1", "zero2"]
 
@@ -139,12 +141,21 @@ class AgentSettings:
     # Gradient analysis (for weightings that need it, and for replays)
     gradient_parameters: str = "all"
     """Parameters whose gradients are compared: all, last:N (layers), lora, or name:REGEX."""
+    gradient_estimate: GradientEstimate = "split"
+    """What stands for the products of the objectives' true gradients. split: products of the gradients of different
+    parts of a step's prompts, which are right on average and come with their errors; strategies average them over the
+    steps. batch: the products of the batch's gradients with themselves, as arXiv 2509.11452 has it; they are larger
+    than the truth by the noise of a batch. split needs 2 prompts_per_step, and 4 for the errors."""
+    gradient_parts: AtLeastTwo | None = None
+    """Parts of a split, at most one for each prompt; None is 8, or 2 with gradient_mode=backward, which goes back once
+    for each part and objective. Errors are known from 4 parts on."""
     gradient_responses: Count | None = None
-    """Responses whose gradients are compared; None is a sixteenth of the step's, but at least 8 (of few, a quarter).
-    They are drawn at random, with chances by their advantages and by how unlikely their tokens were, and weighed so
-    that they stand for all. Where they fit into tokens_per_batch, and there is one update a step without KL and
-    entropy term, the update makes no further passes for them. Where they do not fit, one gradient per objective is
-    kept (sketch: small projections; backward: all forward passes)."""
+    """Responses whose gradients are compared; None is as many as the update can use the comparison's passes of (see
+    gradient_reuse; all, if they fit), but at least a quarter of the step's, and 8. They are drawn at random, with
+    chances by their advantages and by how unlikely their tokens were, and weighed so that they stand for all (in each
+    part for the part's). Errors fall as fast as the number rises: to save time, compare all at fewer steps
+    (gradient_every) rather than few at each. Where they do not fit into tokens_per_batch, one gradient per objective
+    and part is kept (sketch: small projections; backward: all forward passes)."""
     gradient_mode: GradientMode = "auto"
     """One backward pass for all objectives (exact); the same with random projections, which costs almost nothing
     (sketch); or one for each objective (backward), which suits every model. auto is exact for models made of linear
@@ -219,4 +230,20 @@ def check_together(settings: AgentSettings) -> None:
     if settings.minibatches > responses:
         raise ValueError(
             f"minibatches: must be at most prompts_per_step * group_size = {responses}, got {settings.minibatches}"
+        )
+
+
+def check_compared(settings: AgentSettings) -> None:
+    """Raise ValueError if gradients that are to be compared cannot be."""
+    if settings.gradient_estimate == "batch":
+        return
+    if settings.prompts_per_step < 2:
+        raise ValueError(
+            "prompts_per_step: must be at least 2 where gradients of different prompts are compared, got "
+            f'{settings.prompts_per_step}; gradient_estimate="batch" does with one'
+        )
+    if settings.gradient_responses == 1:
+        raise ValueError(
+            "gradient_responses: must be at least 2, one for each part of the prompts, got 1; "
+            'gradient_estimate="batch" does with one'
         )

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from paretune.agents.policies.base import Policy
 from paretune.agents.tasks.base import Task
-from paretune.agents.updates.comparison import GradientComparison
+from paretune.agents.updates.comparison import Found, GradientComparison
 from paretune.agents.updates.updater import Updater
 from paretune.weighting import ParetoArchive, Weighting
+from paretune.weighting.gram_estimate import GramEstimate, from_lists, to_lists
 
 Array = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ class TrainingState:
             "weighting": self.weighting.state_dict(),
             "archive": self.archive.state_dict(),
             "env": self.task.state_dict(),
-            "gram": None if last is None else [last[0], last[1].tolist()],
+            "gram": None if last is None else [last[0], _listed(last[1])],
             "trained": self.policy.trained_parameters(),
             "performances": {str(step): performance.tolist() for step, performance in self.performances.items()},
         }
@@ -62,5 +63,13 @@ class TrainingState:
         self.weighting.load_state_dict(state["weighting"])
         self.archive.load_state_dict(state["archive"])
         self.task.load_state_dict(state["env"])
-        self.gradients.last = None if state["gram"] is None else (state["gram"][0], np.array(state["gram"][1]))
+        self.gradients.last = None if state["gram"] is None else (state["gram"][0], _found(state["gram"][1]))
         self.performances = {int(step): np.array(performance) for step, performance in state["performances"].items()}
+
+
+def _listed(found: Found) -> Any:
+    return to_lists(found) if isinstance(found, GramEstimate) else found.tolist()
+
+
+def _found(listed: Any) -> Found:
+    return from_lists(listed) if isinstance(listed, dict) else np.array(listed)

@@ -26,10 +26,17 @@ from paretune.agents.tasks.evaluation import Evaluation, evaluate
 from paretune.agents.tasks.step_rewards import StepRewards, step_rewards
 from paretune.agents.updates.algorithm import Algorithm
 from paretune.agents.updates.analysed import Analysed
+from paretune.agents.updates.comparison import Found
 from paretune.agents.updates.learning_rate import learning_rates
 from paretune.envs import ResponseEnv, Split
 from paretune.weighting.advantages import SplitWeights, combined, per_objective
-from paretune.weighting.bookkeeping import batch_metrics, reward_statistics, show_validation, weighting_metrics
+from paretune.weighting.bookkeeping import (
+    batch_metrics,
+    reward_statistics,
+    show_gradients,
+    show_validation,
+    weighting_metrics,
+)
 
 Array = NDArray[np.float64]
 
@@ -93,7 +100,7 @@ class Training(TrainingState):
         with clock("score"):
             earned = step_rewards(self.task, outcome, self.processes, settings.group_size)
         judged_PGTK = per_objective(earned.credit, self.algorithm, settings.order)
-        gram_KK, analysed = self._move_weights(outcome, earned, judged_PGTK, lr, clock)
+        gram, analysed = self._move_weights(outcome, earned, judged_PGTK, lr, clock)
         weighting = self.weighting
         weights = SplitWeights.of(weighting)
         advantages_PGT, scale = combined(earned.credit, weights, self.algorithm, settings.order)
@@ -104,7 +111,7 @@ class Training(TrainingState):
 
         self.step += 1
         texts = isinstance(self.env, ResponseEnv)
-        self.recorder.observed(self.step, earned.rewards, gram_KK, single=texts)
+        self.recorder.observed(self.step, earned.rewards, gram, single=texts)
         return {
             "step": self.step,
             "rewards": reward_statistics(earned.rewards, self.objectives),
@@ -129,11 +136,11 @@ class Training(TrainingState):
 
     def _move_weights(
         self, outcome: Outcome, earned: StepRewards, judged_PGTK: Array, lr: float, clock: Clock
-    ) -> tuple[Array | None, Analysed | None]:
+    ) -> tuple[Found | None, Analysed | None]:
         """Show the weighting the rewards and, where it needs them, the gradients.
 
         Returns:
-            The Gram matrix (K, K), if there is one, and what the comparison left over for the update.
+            The Gram matrix, if there is one, and what the comparison left over for the update.
         """
         self.weighting.on_rewards(earned.rewards)
         needed = self.weighting.needs_gram
@@ -141,10 +148,10 @@ class Training(TrainingState):
             return None, None
         with clock("gradients"):
             advantages_BTK = judged_PGTK.reshape(-1, *judged_PGTK.shape[2:])
-            gram_KK, analysed = self.gradients.at(self.step, outcome.decisions, advantages_BTK, reuse=needed)
+            gram, analysed = self.gradients.at(self.step, outcome.decisions, advantages_BTK, reuse=needed)
             if needed:
-                self.weighting.on_gradients(gram_KK, lr)
-        return gram_KK, analysed
+                show_gradients(gram, lr, self.weighting)
+        return gram, analysed
 
     @property
     def _own(self) -> slice:

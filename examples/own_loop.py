@@ -11,12 +11,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
-from paretune.weighting import GradientAnalyzer, GradientWeighting, ParetoArchive
+from paretune.weighting import GradientAnalyzer, GradientWeighting, ParetoArchive, Split
 
-LETTERS, LENGTH, GROUP, LR = 26, 8, 64, 0.005
+LETTERS, LENGTH, GROUPS, GROUP, LR = 26, 8, 4, 16, 0.005
 START = LETTERS  # what stands before the first letter
 
 
@@ -41,16 +42,17 @@ def train(steps: int) -> ParetoArchive:
     optimizer = torch.optim.Adam(policy.parameters(), lr=LR)
     weighting, archive = GradientWeighting(2, floor=0.1), ParetoArchive(2)  # 1: make them
     analyzer = GradientAnalyzer(policy, mode="backward")  # "exact" is for decoders, which see a sequence as one row
+    split = Split.of_groups(GROUPS, GROUP, GROUPS, np.random.default_rng(0))  # whole groups, in four parts
     for step in range(steps):
-        letters = write(policy, GROUP)
-        before = torch.cat([torch.full((GROUP, 1), START), letters[:, :-1]], dim=1)
-        rewards = judge(letters)
-        advantages = (rewards - rewards.mean(0)) / (rewards.std(0) + 1e-6)
-        weighting.on_rewards(rewards[None].numpy())  # 2: rewards (prompts, responses to each, objectives)
-        if weighting.needs_gram:  # 3: the Gram matrix of the objectives' gradients
+        letters = write(policy, GROUPS * GROUP)
+        before = torch.cat([torch.full((len(letters), 1), START), letters[:, :-1]], dim=1)
+        rewards = judge(letters).view(GROUPS, GROUP, 2)
+        advantages = ((rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-6)).flatten(0, 1)
+        weighting.on_rewards(rewards.numpy())  # 2: rewards (prompts, responses to each, objectives)
+        if weighting.needs_gram:  # 3: the Gram matrix of the objectives' gradients, from products of different parts
             with analyzer.watch():
                 scores = policy(before).log_softmax(-1).gather(2, letters[..., None]).sum((1, 2))
-            weighting.on_gradients(analyzer.gram(scores, advantages), LR)
+            weighting.on_gram_estimate(analyzer.estimate(scores, advantages, split), LR)
         direction = torch.tensor(weighting.direction, dtype=torch.float32)  # 4: weigh; a multiplier comes last
         log_probs = policy(before).log_softmax(-1).gather(2, letters[..., None]).sum((1, 2))
         loss = -(log_probs * (advantages @ direction) * weighting.scale).mean()

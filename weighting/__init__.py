@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from paretune.weighting.archive import ParetoArchive
 from paretune.weighting.base import Weighting, Weights
 from paretune.weighting.catalog import WEIGHTINGS, make_weighting
+from paretune.weighting.gradients.split import Split
+from paretune.weighting.gram_estimate import GramEstimate
 from paretune.weighting.inputs import Preference, resolve_preference
 from paretune.weighting.modifiers import ModifiedWeighting
 from paretune.weighting.strategies.ctwa import CTWAWeighting
@@ -36,6 +38,7 @@ __all__ = [
     "FixedWeighting",
     "GradientAnalyzer",
     "GradientWeighting",
+    "GramEstimate",
     "GramianWeighting",
     "HypervolumeGradientWeighting",
     "HypervolumeWeighting",
@@ -49,6 +52,7 @@ __all__ = [
     "SAMRPOWeighting",
     "SAWWeighting",
     "ScheduleWeighting",
+    "Split",
     "TchebycheffWeighting",
     "Weighting",
     "Weights",

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from paretune.weighting.gram_estimate import GramEstimate
+
 Weights = NDArray[np.float64]
 
 
@@ -83,6 +85,13 @@ class Weighting(ABC):
 
     def on_gradients(self, gram: ArrayLike, lr: float) -> None:
         """See the Gram matrix (K, K) of the objectives' gradients at the current policy and the learning rate."""
+
+    def on_gram_estimate(self, estimate: GramEstimate, lr: float) -> None:
+        """See an estimate of the Gram matrix whose errors are known; it takes the place of `on_gradients`.
+
+        A strategy that has no use for errors gets the matrix, which by chance may have negative eigenvalues.
+        """
+        self.on_gradients(estimate.matrix, lr)
 
     def diagnostics(self) -> dict[str, float | list[float]]:
         """What a run should log besides the weights, by name; lists have one entry per objective."""

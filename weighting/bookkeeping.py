@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from paretune.weighting.advantages import conflict, zero_variance_groups
 from paretune.weighting.archive import ParetoArchive
 from paretune.weighting.base import Weighting
+from paretune.weighting.gram_estimate import GramEstimate
 
 Array = NDArray[np.float64]
 Metrics = dict[str, Any]
@@ -72,6 +73,14 @@ def standard_error_over_prompts(scores: Array, prompts: Sequence[Hashable]) -> A
     if len(numbers) < 2:
         return np.full(scores.shape[1], np.nan)
     return np.sqrt(len(numbers) / (len(numbers) - 1) * (sums_PK**2).sum(axis=0)) / len(scores)
+
+
+def show_gradients(gram: ArrayLike | GramEstimate, lr: float, weighting: Weighting) -> None:
+    """Show a weighting a Gram matrix (K, K), or an estimate of one with its errors, and the learning rate."""
+    if isinstance(gram, GramEstimate):
+        weighting.on_gram_estimate(gram, lr)
+    else:
+        weighting.on_gradients(gram, lr)
 
 
 def weighting_metrics(weighting: Weighting, objectives: Sequence[str]) -> Metrics:

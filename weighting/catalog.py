@@ -61,7 +61,7 @@ def make_weighting(name: str, preference: Preference, **options: Any) -> Weighti
     Example:
         >>> make_weighting("gradient", 3, floor=0.1)
         GradientWeighting(preference=(0.3333333333333333, 0.3333333333333333, 0.3333333333333333), mu=None, rate=0.02, \
-eta=None, floor=0.1, prior=0.0, every=1)
+eta=None, floor=0.1, prior=0.0, every=1, gram_average=0.9, shrink=True)
         >>> make_weighting("fixed", 2, floor=0.1)
         ModifiedWeighting(strategy=FixedWeighting(preference=(0.5, 0.5)), floor=0.1, prior=0.0, average=0.0, every=1, \
 warmup=0)

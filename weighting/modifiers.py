@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from paretune.weighting.base import Weighting, Weights
+from paretune.weighting.gram_estimate import GramEstimate
 from paretune.weighting.inputs import require
 from paretune.weighting.strategies.gradient import raise_to_floor
 
@@ -153,6 +154,10 @@ class ModifiedWeighting(Weighting):
     def on_gradients(self, gram: ArrayLike, lr: float) -> None:
         """Pass the Gram matrix (K, K) on."""
         self.strategy.on_gradients(gram, lr)
+
+    def on_gram_estimate(self, estimate: GramEstimate, lr: float) -> None:
+        """Pass the estimate on."""
+        self.strategy.on_gram_estimate(estimate, lr)
 
     def diagnostics(self) -> dict[str, float | list[float]]:
         """Those of the strategy, and its direction (K,) before it is modified."""

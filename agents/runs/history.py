@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.weighting.gram_estimate import GramEstimate
+
 Array = NDArray[np.float64]
 
 PRECISIONS = {"f32": "<f4", "f64": "<f8"}
@@ -67,6 +69,8 @@ class History:
 
     rewards.f32     or rewards.f64; a record a step: the step (int64), the rewards (P, G, K)
     gram.f64        a record for each step with a Gram matrix: the step (int64), the matrix (K, K)
+    gram_noise.f64  a record for each of these whose matrix is an estimate: the step (int64), the squared norms of the
+                    batch's gradients (K) and, not a number where they are not known, the covariances (2, K, K, K, K)
 
     Rewards of language models are float32 by contract, so float32 loses nothing. Discounted returns of stepped
     environments are float64 and stay so: rounded, a replay would not be exact.
@@ -79,27 +83,40 @@ class History:
     folder: Path
     shape: tuple[int, int, int]
 
-    def append(self, step: int, rewards: Array, gram: Array | None, *, single: bool) -> None:
+    def append(self, step: int, rewards: Array, gram: Array | GramEstimate | None, *, single: bool) -> None:
         """Add a step.
 
         Args:
             step: The training step, from 1.
             rewards: (P, G, K).
-            gram: (K, K), or None where none was computed.
+            gram: (K, K), or an estimate of it, or None where none was computed.
             single: Whether float32 holds the rewards.
         """
         self.folder.mkdir(exist_ok=True)
         self._rewards("f32" if single else "f64").append(step, rewards)
-        if gram is not None:
+        if isinstance(gram, GramEstimate):
+            self._grams.append(step, gram.matrix)
+            unknown = np.full(self._noise.shape[0] - self.shape[-1], np.nan)
+            noise = unknown if gram.noise is None else gram.noise.ravel()
+            self._noise.append(step, np.concatenate([gram.squares, noise]))
+        elif gram is not None:
             self._grams.append(step, gram)
 
     def rewards(self) -> dict[int, Array]:
         """Return the rewards (P, G, K) by step."""
         return {step: value for ending in PRECISIONS for step, value in self._rewards(ending).read().items()}
 
-    def grams(self) -> dict[int, Array]:
-        """Return the Gram matrices (K, K) by step, of the steps that have one."""
-        return self._grams.read()
+    def grams(self) -> dict[int, Array | GramEstimate]:
+        """Return the Gram matrices (K, K), or estimates of them, by step, of the steps that have one."""
+        k, noise = self.shape[-1], self._noise.read()
+        found: dict[int, Array | GramEstimate] = {}
+        for step, gram_KK in self._grams.read().items():
+            if step not in noise:
+                found[step] = gram_KK
+                continue
+            squares_K, rest = noise[step][:k], noise[step][k:].reshape(2, k, k, k, k)
+            found[step] = GramEstimate(gram_KK, squares_K, None if np.isnan(rest).any() else rest)
+        return found
 
     def forget_after(self, step: int) -> None:
         """Drop what belongs to steps behind `step`, and what was cut off while it was written."""
@@ -120,8 +137,13 @@ class History:
         return Records(self.folder / "gram.f64", "<f8", (k, k))
 
     @property
+    def _noise(self) -> Records:
+        k = self.shape[-1]
+        return Records(self.folder / "gram_noise.f64", "<f8", (k + 2 * k**4,))
+
+    @property
     def _files(self) -> list[Records]:
-        return [*map(self._rewards, PRECISIONS), self._grams]
+        return [*map(self._rewards, PRECISIONS), self._grams, self._noise]
 
     def _rewards(self, ending: str) -> Records:
         return Records(self.folder / f"rewards.{ending}", PRECISIONS[ending], self.shape)

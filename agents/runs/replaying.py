@@ -18,7 +18,7 @@ from paretune.agents.runs.history import History
 from paretune.agents.runs.metrics import Line
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.weighting import Weighting
-from paretune.weighting.bookkeeping import move_weights
+from paretune.weighting.bookkeeping import move_weights, show_gradients
 from paretune.weighting.catalog import resolve_weighting
 
 Array = NDArray[np.float64]
@@ -129,7 +129,7 @@ def _weights_on(
             if strategy.needs_gram:
                 if step not in grams:
                     raise _without_gram(strategy, run, step, len(grams))
-                strategy.on_gradients(grams[step], line["lr"])
+                show_gradients(grams[step], line["lr"], strategy)
             weights.append(strategy.weights)
             scales.append(strategy.scale)
         if "validation" in line:

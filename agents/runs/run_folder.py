@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ class RunFolder:
             raise ValueError(
                 f"run: must hold settings by name, got {type(config).__name__} in {str(self.config_path)!r}"
             )
-        return config
+        return config | _of_older_versions(config)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add a line to the metrics."""
@@ -170,3 +171,14 @@ class RunFolder:
         for path in self.checkpoints()[:-1]:
             if path.name not in keep:
                 remove(path)
+
+
+def _of_older_versions(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that a run was not asked for because there was no choice, as it did without."""
+    if "gradient_estimate" in config:
+        return {}
+    found: dict[str, Any] = {"gradient_estimate": "batch", "gradient_parts": None}
+    if config.get("gradient_responses", 1) is None:  # few were compared by default
+        responses = config["prompts_per_step"] * config["group_size"]
+        found["gradient_responses"] = max(min(8, responses // 4), responses // 16, 1)
+    return found

@@ -25,6 +25,7 @@ from transformers.cache_utils import DynamicLayer
 from paretune.agents.sequences.packing import cheapest_runs, micro_batches, pass_cost
 from paretune.agents.sequences.rollout import Tokens
 from paretune.weighting.gradients.shared_rows import SharedRows
+from paretune.weighting.gradients.split import Split
 
 GAIN = 0.95
 """Share of the tokens of whole sequences that may at most be left, for sharing to be worth a second forward pass."""
@@ -51,12 +52,18 @@ class GroupedTokens(Tokens):
         """Return the responses `rows`, without the padding columns that none of them needs."""
         return replace(Tokens.select(self, rows), group=self.group[rows])
 
-    def told_apart(self, advantages: Tensor) -> GroupedTokens:
-        """Return the responses with the advantages (B, K) that tell objectives' gradients apart in shared prompts."""
-        (first_U, which_B), device = self.prompts(), advantages.device
-        passes = tuple(torch.as_tensor(rows, device=device) for rows in self.passes())
+    def told_apart(self, advantages: Tensor, split: Split | None = None) -> GroupedTokens:
+        """Return the responses with what tells objectives' gradients apart in shared prompts.
+
+        Args:
+            advantages: Those of the objectives (B, K).
+            split: The parts of a batch that the responses are in; a prompt is shared within a part only.
+        """
+        own = self if split is None else replace(self, group=self.group * split.number + split.of)
+        (first_U, which_B), device = own.prompts(), advantages.device
+        passes = tuple(torch.as_tensor(rows, device=device) for rows in own.passes())
         shared = SharedRows(torch.as_tensor(which_B, device=device), len(first_U), advantages, passes)
-        return replace(self, shared=shared)
+        return replace(own, shared=shared)
 
     def prompts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return a response to each different prompt (U,), and which of these prompts each response has (B,)."""

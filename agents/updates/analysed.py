@@ -83,21 +83,28 @@ def linear(settings: AgentSettings) -> bool:
     return settings.epochs * settings.minibatches == 1 and settings.kl == 0 and settings.entropy == 0
 
 
-def may_keep(passes: Passes, analyzer: GradientAnalyzer, parts: Sequence[Decisions]) -> bool:
-    """Whether factors that an analyzer keeps of these parts suffice for the update, and are wanted.
+def share_to_keep(passes: Passes, analyzer: GradientAnalyzer, parts: Sequence[Decisions]) -> float:
+    """Return about which share of these parts the analyzer can keep factors of that suffice for the update; at most 1.
 
-    They take about twice the memory of their passes' activations: the passes may fill half of one batch.
+    They take about twice the memory of their passes' activations: the passes may fill half of one batch. 0: factors
+    would not suffice, or are not wanted.
     """
     settings = passes.settings
-    return (
+    useful = (
         settings.gradient_reuse
         and linear(settings)
         and not passes.in_step
         and analyzer.mode != "backward"
         and set(analyzer.parameters.values()) == set(passes.trained)
-        and 2 * sum(part.padding[1] for part in parts) <= settings.tokens_per_batch
         and not any(passes.policy.recomputes(part) for part in parts)
     )
+    size = 2 * sum(part.padding[1] for part in parts)
+    return min(1.0, settings.tokens_per_batch / max(size, 1)) if useful else 0.0
+
+
+def may_keep(passes: Passes, analyzer: GradientAnalyzer, parts: Sequence[Decisions]) -> bool:
+    """Whether factors that an analyzer keeps of these parts suffice for the update, and are wanted."""
+    return share_to_keep(passes, analyzer, parts) == 1
 
 
 def _coefficients(part: Decisions, advantages: Tensor) -> Tensor | None:

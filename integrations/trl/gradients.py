@@ -17,8 +17,9 @@ from torch import Tensor
 
 from paretune.weighting import GradientAnalyzer
 from paretune.weighting.gradients.analyzer import Mode
-from paretune.weighting.gradients.compared_responses import drawn, places, traits
+from paretune.weighting.gradients.compared_responses import default_number, drawn, places, traits
 from paretune.weighting.gradients.comparison import Part, gram_of_parts
+from paretune.weighting.gradients.split import Split
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -43,8 +44,27 @@ def make_analyzer(trainer: Any, parameters: str, mode: Mode) -> GradientAnalyzer
     return GradientAnalyzer(accelerator.unwrap_model(trainer.model), parameters, mode, reduce=reduce)
 
 
+def split_of_batch(trainer: Any, batch: Mapping[str, Any], parts: int, rng: np.random.Generator) -> Split:
+    """Deal the prompts of all processes out to parts; see `paretune.weighting.gradients.split`.
+
+    Args:
+        trainer: The trainer.
+        batch: What `_generate_and_score_completions` returned, this process's share.
+        parts: How many.
+        rng: The source of the order, the same in all processes.
+    """
+    size = trainer.num_generations
+    groups = len(batch["advantages"]) * trainer.accelerator.num_processes // size
+    return Split.of_groups(groups, size, parts, rng)
+
+
 def drawn_responses(
-    trainer: Any, batch: Mapping[str, Any], advantages: Array, number: int | None, rng: np.random.Generator
+    trainer: Any,
+    batch: Mapping[str, Any],
+    advantages: Array,
+    number: int | None,
+    rng: np.random.Generator,
+    split: Split | None = None,
 ) -> tuple[Rows, Array]:
     """Draw the responses whose gradients are compared; see `paretune.weighting.gradients.compared_responses`.
 
@@ -54,6 +74,7 @@ def drawn_responses(
         advantages: Each objective's advantages (B, K), this process's share.
         number: How many of all processes' responses are drawn; None is the default.
         rng: The source of the draw, the same in all processes.
+        split: The parts that the responses of all processes are in.
 
     Returns:
         Those of this process's share that are drawn, and factors (B,) of its responses' advantages.
@@ -66,15 +87,22 @@ def drawn_responses(
         _counted(batch).bool().cpu().numpy(),
     )
     traits_B4 = trainer.accelerator.gather(torch.tensor(own_B4, dtype=torch.float32, device=batch["advantages"].device))
-    rows, factors_B = drawn(traits_B4.cpu().double().numpy(), number, rng)
+    rows, factors_B = drawn(traits_B4.cpu().double().numpy(), number or default_number(len(traits_B4)), rng, split)
     own = trainer._share(batch)
     return places(rows, own), factors_B[own]
 
 
 def gram_of_batch(
-    trainer: Any, analyzer: GradientAnalyzer, batch: Mapping[str, Any], advantages: Array, rows: Rows | None = None
+    trainer: Any,
+    analyzer: GradientAnalyzer,
+    batch: Mapping[str, Any],
+    advantages: Array,
+    rows: Rows | None = None,
+    split: Split | None = None,
 ) -> Array:
     """Return the Gram matrix (K, K) of what responses of all processes add to the objectives' policy gradients.
+
+    With a split it is (S * K, S * K), as `GradientAnalyzer.gram` has it.
 
     Log-probabilities come from the model's own logits: TRL's fused output head computes them outside of its modules.
 
@@ -84,6 +112,7 @@ def gram_of_batch(
         batch: What `_generate_and_score_completions` returned, this process's share.
         advantages: Each objective's advantages (B, K), this process's share.
         rows: Responses of this process's share; None is all.
+        split: The parts that the responses of all processes are in.
 
     Raises:
         ValueError: If the batch has images.
@@ -105,7 +134,13 @@ def gram_of_batch(
         log_probs_BT = _log_probs(trainer, batch, part)
         return taken * (log_probs_BT * weights_BT[part, : log_probs_BT.shape[1]]).sum(1)
 
-    return gram_of_parts(analyzer, [Part(partial(score, part), advantages[part.numpy()]) for part in parts])
+    own_split = None if split is None else split.select(trainer._share(batch))
+
+    def scored(part: Tensor) -> Part:
+        part_split = None if own_split is None else own_split.select(part.numpy())
+        return Part(partial(score, part), advantages[part.numpy()], split=part_split)
+
+    return gram_of_parts(analyzer, [scored(part) for part in parts])
 
 
 def _everywhere(trainer: Any, number: int) -> int:

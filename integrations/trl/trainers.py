@@ -16,7 +16,7 @@ from torch import Tensor
 from trl import GRPOTrainer, RLOOTrainer
 
 from paretune.integrations.trl.callback import DynamicWeightingCallback
-from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, make_analyzer
+from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, make_analyzer, split_of_batch
 from paretune.weighting import Weighting
 from paretune.weighting.advantages import (
     AdvantageRule,
@@ -29,10 +29,15 @@ from paretune.weighting.advantages import (
     per_objective,
     rloo,
 )
+from paretune.weighting.bookkeeping import show_gradients
 from paretune.weighting.gradients.analyzer import Mode
+from paretune.weighting.gradients.split import PARTS
+from paretune.weighting.gram_estimate import GramEstimate, estimate_of_parts
+from paretune.weighting.inputs import require_known
 
 Array = NDArray[np.float64]
 Aggregation = Literal["sum_then_normalize", "normalize_then_sum"]
+Estimate = Literal["split", "batch"]
 ORDERS: dict[str, Order] = {"sum_then_normalize": "weigh_first", "normalize_then_sum": "normalise_first"}
 
 EPSILON = 1e-4
@@ -68,6 +73,8 @@ class MultiObjectiveTrainer(EITHER_TRAINER):
         reference: Sequence[float] | None = None,
         gradient_parameters: str = "all",
         gradient_mode: Mode = "auto",
+        gradient_estimate: Estimate = "split",
+        gradient_parts: int = PARTS,
         gradient_responses: int | None = None,
         gradient_every: int = 1,
         **kwargs: Any,
@@ -81,26 +88,40 @@ class MultiObjectiveTrainer(EITHER_TRAINER):
             gradient_parameters: Which parameters' gradients strategies compare that need gradients, see
                 `paretune.weighting.GradientAnalyzer`.
             gradient_mode: How they are compared, see there.
+            gradient_estimate: "split" for products of the gradients of different parts of a generation's prompts,
+                which have no bias and come with their errors, or "batch" for those of the batch's gradients with
+                themselves, as arXiv 2509.11452 has it.
+            gradient_parts: How many parts, at least 2; of fewer prompts, each is one. Errors are known from 4 on.
             gradient_responses: On how many of a generation's responses, which are drawn so that they stand for all
-                (`paretune.weighting.gradients.compared_responses`); None is a sixteenth, at least 8 (of few, a
-                quarter).
+                (`paretune.weighting.gradients.compared_responses`); None is a quarter, at least 8.
             gradient_every: At every how many generations; in between the last comparison holds.
             **kwargs: TRL's arguments.
 
         Raises:
             ValueError: If the weighting does not fit, or a setting cannot be combined with it.
         """
-        for name, value in (("gradient_responses", gradient_responses), ("gradient_every", gradient_every)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: must be at least 1, got {value}")
+        require_known("gradient_estimate", gradient_estimate, get_args(Estimate))
+        least = 2 if gradient_estimate == "split" else 1
+        numbers = [("gradient_responses", gradient_responses, least), ("gradient_every", gradient_every, 1)]
+        for name, value, lowest in [*numbers, ("gradient_parts", gradient_parts, 2)]:
+            if value is not None and value < lowest:
+                raise ValueError(f"{name}: must be at least {lowest}, got {value}")
         super().__init__(*args, **kwargs)
+        prompts = self.args.generation_batch_size // self.num_generations
+        if weighting.needs_gram and gradient_estimate == "split" and prompts < 2:
+            raise ValueError(
+                f"generation_batch_size: must hold at least 2 prompts ({self.num_generations} responses each) where "
+                f'gradients of different ones are compared, got {prompts}; gradient_estimate="batch" does with one'
+            )
         self.weighting = weighting
         self.dynamic = DynamicWeightingCallback(weighting, reference)
         self.dynamic.bind(self)
         self._gradient_options = gradient_parameters, gradient_mode
         self._analyzer = make_analyzer(self, *self._gradient_options) if weighting.needs_gram else None
         self._gradient_responses, self._gradient_every = gradient_responses, gradient_every
-        self._generations, self._gram_KK = 0, np.empty((0, 0))
+        self._parts = gradient_parts if gradient_estimate == "split" else None
+        self._generations = 0
+        self._gram: Array | GramEstimate = np.empty((0, 0))
         self._rewards_PGK = np.empty((0, 0, 0))
         self._weights = SplitWeights.of(weighting)
 
@@ -137,18 +158,21 @@ class MultiObjectiveTrainer(EITHER_TRAINER):
 
     def _compare_gradients(self, batch: dict[str, Any], judged_PGK: Array) -> None:
         if self._generations % self._gradient_every == 0:
-            self._gram_KK = self._gram(batch, judged_PGK.reshape(-1, judged_PGK.shape[-1])[self._share(batch)])
+            self._gram = self._compared(batch, judged_PGK.reshape(-1, judged_PGK.shape[-1])[self._share(batch)])
         self._generations += 1
-        self.weighting.on_gradients(self._gram_KK, self._get_learning_rate())
+        show_gradients(self._gram, self._get_learning_rate(), self.weighting)
 
-    def _gram(self, batch: dict[str, Any], own_BK: Array) -> Array:
+    def _compared(self, batch: dict[str, Any], own_BK: Array) -> Array | GramEstimate:
         if self._analyzer is None:
             self._analyzer = make_analyzer(self, *self._gradient_options)
-        step = self.state.global_step
+        step, number = self.state.global_step, self._gradient_responses
         self._analyzer.redraw(step)
-        rng = np.random.default_rng((self.args.seed, step))
-        rows, factors_B = drawn_responses(self, batch, own_BK, self._gradient_responses, rng)
-        return gram_of_batch(self, self._analyzer, batch, own_BK * factors_B[:, None], rows)
+        rng, split = np.random.default_rng((self.args.seed, step)), None
+        if self._parts is not None:
+            split = split_of_batch(self, batch, min(self._parts, number or self._parts), rng)
+        rows, factors_B = drawn_responses(self, batch, own_BK, number, rng, split)
+        products = gram_of_batch(self, self._analyzer, batch, own_BK * factors_B[:, None], rows, split)
+        return products if split is None else estimate_of_parts(products, split.shares)
 
     def _take_weights(self) -> None:
         """Take the strategy's present weights, and give TRL what rewards are weighed with."""

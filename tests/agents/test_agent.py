@@ -73,7 +73,7 @@ def test_the_multiplier_reaches_the_update_unless_the_published_order_cancels_it
 
 
 def test_gradient_guided_weights_move_and_stay_on_the_simplex():
-    made = agent(RLOO, GradientWeighting(2))
+    made = agent(RLOO, GradientWeighting(2, shrink=False))
     made.train(4)
     weights = made.weighting.weights
     assert weights.sum() == pytest.approx(1) and not np.allclose(weights, 0.5)
@@ -81,7 +81,7 @@ def test_gradient_guided_weights_move_and_stay_on_the_simplex():
 
 @pytest.mark.parametrize("choice", ["last:1", "name:lm_head"])
 def test_gradients_of_chosen_parameters_and_responses(choice):
-    made = agent(RLOO, GradientWeighting(2), gradient_parameters=choice, gradient_responses=5)
+    made = agent(RLOO, GradientWeighting(2, shrink=False), gradient_parameters=choice, gradient_responses=5)
     made.train(2)
     assert not np.allclose(made.weighting.weights, 0.5)
 
@@ -89,9 +89,11 @@ def test_gradients_of_chosen_parameters_and_responses(choice):
 @pytest.mark.numeric
 @pytest.mark.parametrize("kind", [RLOO, GRPO])
 def test_weights_under_sketches_are_near_those_of_the_exact_matrices(kind):
+    alike = {"gradient_parts": 2, "gradient_responses": 1000}  # whose defaults go by the mode
+
     def weights(mode: str) -> np.ndarray:
         # small steps: other rounding in the updates, which exact ones take from the analysis, must not change a token
-        made = agent(kind, "gradient", gradient_mode=mode, gradient_width=8, lr=1e-4)
+        made = agent(kind, "gradient", gradient_mode=mode, gradient_width=8, lr=1e-4, **alike)
         made.train(6)
         return made.weighting.weights
 
@@ -104,17 +106,44 @@ def test_weights_under_sketches_are_near_those_of_the_exact_matrices(kind):
 def test_between_two_comparisons_of_gradients_the_last_one_holds(monkeypatch):
     made = agent(RLOO, GradientWeighting(2), gradient_every=3)
     computed, seen = [], []
-    compare, move = made.gradients.compare, made.weighting.on_gradients
+    compare, move = made.gradients.compare, made.weighting.on_gram_estimate
 
     def counted(*args):
         computed.append(compare(*args)[0])
         return computed[-1], None
 
     monkeypatch.setattr(made.gradients, "compare", counted)
-    monkeypatch.setattr(made.weighting, "on_gradients", lambda gram, lr: seen.append(gram) or move(gram, lr))
+    monkeypatch.setattr(made.weighting, "on_gram_estimate", lambda gram, lr: seen.append(gram) or move(gram, lr))
     made.train(5)
     assert len(computed) == 2 and not np.array_equal(*computed)
-    assert [gram is computed[0] for gram in seen] == [True, True, True, False, False]
+    assert [gram is seen[0] for gram in seen] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("weighting", ["gradient", "fixed"])
+def test_one_prompt_cannot_be_split(weighting):
+    options = {"prompts_per_step": 1, "record_gram": weighting == "fixed"}
+    with pytest.raises(ValueError, match=r"prompts_per_step: must be at least 2 where .*got 1; gradient_estimate"):
+        agent(RLOO, weighting, **options)
+    with pytest.raises(ValueError, match=r"gradient_responses: must be at least 2, one for each part of .*got 1"):
+        agent(RLOO, "gradient", gradient_responses=1)
+    agent(RLOO, weighting, gradient_estimate="batch", **options).train(1)
+    agent(RLOO, "fixed", prompts_per_step=1)
+
+
+def test_a_batch_with_itself_is_what_the_paper_has(tmp_path):
+    made = agent(RLOO, GradientWeighting(2), gradient_estimate="batch", out=tmp_path / "run")
+    made.train(1)
+    gram = made.gradients.last[1]
+    assert isinstance(gram, np.ndarray) and np.linalg.eigvalsh(gram).min() > 0
+    assert "influence_errors" not in RunFolder(tmp_path / "run").metrics()[-1]
+
+
+def test_influences_come_with_their_errors(tmp_path):
+    made = agent(RLOO, GradientWeighting(2), out=tmp_path / "run", prompts_per_step=4)
+    made.train(2)
+    line = RunFolder(tmp_path / "run").metrics()[-1]
+    assert line["influences"].keys() == line["influence_errors"].keys()
+    assert all(error > 0 for error in line["influence_errors"].values()) and 0 <= line["influence_signal"] < 1
 
 
 def test_a_run_folder_tells_what_happened(tmp_path):

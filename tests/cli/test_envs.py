@@ -31,7 +31,9 @@ def test_what_is_scored_is_explained(capsys: Capture) -> None:
     assert main(["envs", "paretune/Arithmetic-v0"]) == 0
     explained = capsys.readouterr().out.splitlines()[2:5]
     assert [line.split()[0] for line in explained] == ["accuracy", "conciseness", "clarity"]
-    assert explained[1].endswith("1 - tokens / max_tokens, and 0 for longer responses.")
+    assert explained[1].endswith(
+        "1 - tokens / max_tokens, and 0 for longer responses and for those that do not answer."
+    )
 
 
 def test_an_unknown_environment_is_answered_with_the_nearest(capsys: Capture) -> None:

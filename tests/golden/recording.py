@@ -42,10 +42,13 @@ def run_record(folder: Path) -> Record:
         del line["times"]
     config, last = run.config(), run.checkpoints()[-1]
     shape = (config["prompts_per_step"], config["group_size"], len(lines[0]["weights"]))
+    files = [
+        path for path in sorted(run.history_path.iterdir()) if path.stem != "gram_noise"
+    ]  # metrics tell the errors
     return {
         **{f"step {line.pop('step')}": line for line in lines},
         "archive": json.loads(run.archive_path.read_text()),
-        "history": {path.name: history(path, shape) for path in sorted(run.history_path.iterdir())},
+        "history": {path.name: history(path, shape) for path in files},
         "checkpoints": [path.name for path in run.checkpoints()],
         "parameters": {path.name: digest(load_file(path)) for path in sorted(last.glob("*.safetensors"))},
         "config": config,

@@ -57,6 +57,8 @@ def make_trainer(kind: str, folder: Path, cls: Any = None, model: Any = None, **
         "weighting",
         "reference",
         "gradient_mode",
+        "gradient_estimate",
+        "gradient_parts",
         "gradient_responses",
         "gradient_every",
         "multi_objective_aggregation",

@@ -23,6 +23,8 @@ from paretune.weighting.gradients.layers import choose_parameters
 from paretune.weighting.gradients.one_backward import OneBackward, unknown_kinds
 from paretune.weighting.gradients.shared_rows import SharedRows
 from paretune.weighting.gradients.sketch import Sketch
+from paretune.weighting.gradients.split import Split
+from paretune.weighting.gram_estimate import GramEstimate, estimate_of_parts
 from paretune.weighting.inputs import require, require_known
 
 Mode = Literal["auto", "exact", "sketch", "backward"]
@@ -100,6 +102,8 @@ class GradientAnalyzer:
             self._passes = OneBackward(module, self.parameters, reduce, self.sketch)
         self._watched = False
         self._n_scores = 0
+        self._counts: NDArray[np.float64] = np.zeros(0)  # scores of each part (S,)
+        self._last_counts = self._counts  # those of the last matrix
 
     @property
     def kept(self) -> KeptPass | None:
@@ -150,11 +154,37 @@ class GradientAnalyzer:
         self._watched = True
         return self._passes.watch(responses, keep, shared)
 
-    def add(self, scores: Tensor, advantages: Any) -> None:
-        """Take a micro-batch; the arguments are those of `gram`, which takes the last one."""
-        self._add(scores, advantages, last=False)
+    def add(self, scores: Tensor, advantages: Any, split: Split | None = None) -> None:
+        """Take a micro-batch; the arguments are those of `gram` or `estimate`, which takes the last one."""
+        self._add(scores, advantages, split, last=False)
 
-    def gram(self, scores: Tensor, advantages: Any) -> NDArray[np.float64]:
+    def estimate(self, scores: Tensor, advantages: Any, split: Split) -> GramEstimate:
+        """Return the Gram matrix of the true gradients as the parts of a batch give it, without bias, with its errors.
+
+        Args:
+            scores: As for `gram`.
+            advantages: As for `gram`.
+            split: Which part each of these scores is in; over all micro-batches and ranks no part is empty.
+
+        Raises:
+            ValueError: As `gram` does.
+
+        Example:
+            >>> policy = nn.Linear(3, 1, bias=False)
+            >>> analyzer = GradientAnalyzer(policy)
+            >>> with analyzer.watch():
+            ...     scores = policy(torch.tensor([[1.0, 0, 0], [0, 2, 0], [1, 1, 0], [0, 0, 3]])).squeeze(1)
+            >>> analyzer.estimate(scores, torch.ones(4, 1), Split(np.array([0, 0, 1, 1]), 2)).matrix
+            array([[0.75]])
+        """
+        products_SKSK = self.gram(scores, advantages, split)
+        counts_S = torch.as_tensor(self._last_counts)
+        if self._reduce is not None:
+            counts_S = self._reduce(counts_S.to(scores.device))
+        counts = counts_S.cpu().numpy()
+        return estimate_of_parts(products_SKSK, counts / counts.sum())
+
+    def gram(self, scores: Tensor, advantages: Any, split: Split | None = None) -> NDArray[np.float64]:
         """Return M_jk = <g_j, g_k> with g_k = grad (1/B) sum_b advantages_bk * scores_b over the chosen parameters.
 
         B counts the responses of all micro-batches, on all ranks.
@@ -163,23 +193,25 @@ class GradientAnalyzer:
             scores: (B,), computed since `watch` began and not detached: each response's sum of token log-probabilities,
                 times the constant that the loss gives it.
             advantages: (B, K), array or tensor; taken as constants.
+            split: Which of S parts of the batch each of these scores is in; then there is a gradient of each part, and
+                the parts' gradients add up to that of the batch. All micro-batches have one, or none.
 
         Returns:
-            (K, K), float64, symmetric.
+            (K, K), float64, symmetric; or with a split (S * K, S * K), row s * K + k being that of part s.
 
         Raises:
             ValueError: If a shape is wrong, an advantage is not finite, the scores do not come from `watch`, or they do
                 not depend on the parameters in the way that the mode asks for.
         """
-        self._add(scores, advantages, last=True)
+        self._add(scores, advantages, split, last=True)
         n_scores = torch.tensor(float(self._n_scores), dtype=torch.float64)
         if self._reduce is not None:
             n_scores = self._reduce(n_scores.to(scores.device))
-        self._n_scores = 0
+        self._n_scores, self._last_counts, self._counts = 0, self._counts, np.zeros(0)
         gram_KK = self._passes.gram() / float(n_scores) ** 2
         return (gram_KK + gram_KK.T) / 2
 
-    def _add(self, scores: Tensor, advantages: Any, last: bool) -> None:
+    def _add(self, scores: Tensor, advantages: Any, split: Split | None, last: bool) -> None:
         if not self._watched:
             raise ValueError(
                 "scores: must be computed under watch(), once for every call of add() or gram(), got others"
@@ -191,11 +223,19 @@ class GradientAnalyzer:
             raise ValueError(f"advantages: must have shape ({len(scores)}, K), got {tuple(advantages_BK.shape)}")
         if not advantages_BK.isfinite().all():
             raise ValueError("advantages: must be finite, got some that are not")
+        parts_B, number = None, 1
+        if split is not None:
+            require(
+                "split", split.of.shape, split.of.shape == (len(scores),), f"a part for each of {len(scores)} scores"
+            )
+            parts_B, number = torch.as_tensor(split.of, device=scores.device), split.number
+            before_S = self._counts if self._counts.size else np.zeros(number)
+            self._counts = before_S + np.bincount(split.of, minlength=number)
         self._watched = False
         self._n_scores += len(scores)
         try:
-            self._passes.add(scores, advantages_BK, last)
+            self._passes.add(scores, advantages_BK, last, parts_B, number)
         except Exception:
-            self._n_scores = 0
+            self._n_scores, self._counts = 0, np.zeros(0)
             self._passes.forget()
             raise

@@ -13,24 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.weighting.gradients.proportional_draw import chances, draw
+from paretune.weighting.gradients.split import Split
 
 Array = NDArray[np.float64]
 
 FEW = 8
-"""Sequences that are compared by default, of 32 to 128; of fewer a quarter, of more a sixteenth."""
+"""Sequences that are compared by default at least, of a quarter."""
 
 LEAST_DOUBT = 0.1
 """What is added to the doubt 1 - p of a decision before sequences are drawn, as a share of the mean doubt."""
 
 
 def default_number(sequences: int) -> int:
-    """Return how many of a step's sequences are compared by default.
+    """Return how many of a step's sequences are compared by default, where not all are.
+
+    The errors of products of gradients fall as fast as the number of sequences rises (and their squares four times as
+    fast as the cost of a comparison at fewer steps), so that few are no bargain.
 
     Example:
         >>> [default_number(sequences) for sequences in (2, 16, 32, 128, 512)]
-        [1, 4, 8, 8, 32]
+        [2, 8, 8, 32, 128]
     """
-    return max(min(FEW, sequences // 4), sequences // 16, 1)
+    return min(max(FEW, sequences // 4), sequences)
 
 
 def traits(advantages: Array, log_probs: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> Array:
@@ -47,21 +51,34 @@ def traits(advantages: Array, log_probs: NDArray[np.floating] | None, mask: NDAr
     return np.stack(sums, axis=1).astype(np.float64)
 
 
-def drawn(traits_B4: Array, number: int | None, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
+def drawn(
+    traits_B4: Array, number: int, rng: np.random.Generator, split: Split | None = None
+) -> tuple[NDArray[np.int64], Array]:
     """Draw the sequences that are compared.
+
+    The sum of the gradients of those drawn, with their factors, has the sum of all as its expectation. Its product with
+    itself has not: that is larger by the variance of the draw. In a split, each part's are drawn by themselves, so that
+    products of different parts have the expectation of the whole parts' products.
 
     Args:
         traits_B4: What `traits` returns, of all sequences (B, 4).
-        number: How many; None is `default_number`.
+        number: How many, at least one for each part.
         rng: The source of the draw.
+        split: The parts of a split.
 
     Returns:
         Their numbers, and factors (B,) of the advantages with which they stand for all: the inverse chances.
     """
     doubtful_B, judged_B, doubts_B, lengths_B = traits_B4.T
     sizes_B = doubtful_B + LEAST_DOUBT * doubts_B.sum() / lengths_B.sum() * judged_B
-    chances_B = chances(sizes_B, number or default_number(len(sizes_B)))
-    return draw(chances_B, rng), 1 / np.where(chances_B > 0, chances_B, 1.0)
+    parts = 1 if split is None else split.number
+    rows, factors_B = [], np.ones(len(sizes_B))
+    for part in range(parts):
+        own = np.arange(len(sizes_B)) if split is None else np.flatnonzero(split.of == part)
+        chances_N = chances(sizes_B[own], number // parts + (part < number % parts))
+        rows.append(own[draw(chances_N, rng)])
+        factors_B[own] = 1 / np.where(chances_N > 0, chances_N, 1.0)
+    return np.sort(np.concatenate(rows)), factors_B
 
 
 def places(rows: NDArray[np.int64], share: slice) -> NDArray[np.int64]:

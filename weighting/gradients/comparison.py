@@ -17,6 +17,7 @@ from torch import Tensor
 
 from paretune.weighting.gradients.analyzer import GradientAnalyzer
 from paretune.weighting.gradients.shared_rows import SharedRows
+from paretune.weighting.gradients.split import Split
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,16 +29,20 @@ class Part:
         advantages: Those of the objectives (M, K), for these scores.
         responses: The score that each position belongs to, see `GradientAnalyzer.watch`.
         shared: The rows that several scores share, see there.
+        split: The parts of a batch that these scores are in.
     """
 
     score: Callable[[], Tensor]
     advantages: NDArray[np.float64]
     responses: Tensor | None = None
     shared: SharedRows | None = None
+    split: Split | None = None
 
 
 def gram_of_parts(analyzer: GradientAnalyzer, parts: Sequence[Part], *, keep: bool = False) -> NDArray[np.float64]:
     """Return the Gram matrix (K, K) of M_jk = <g_j, g_k>, g_k the mean over all scores of advantages_k * grad score.
+
+    With a split it is (S * K, S * K), as `GradientAnalyzer.gram` has it.
 
     Args:
         analyzer: Of the model that the parts are scored by.
@@ -54,8 +59,8 @@ def gram_of_parts(analyzer: GradientAnalyzer, parts: Sequence[Part], *, keep: bo
                [1., 2.]])
     """
     for part in parts[:-1]:
-        analyzer.add(_scores(analyzer, part, keep), part.advantages)
-    return analyzer.gram(_scores(analyzer, parts[-1], keep), parts[-1].advantages)
+        analyzer.add(_scores(analyzer, part, keep), part.advantages, part.split)
+    return analyzer.gram(_scores(analyzer, parts[-1], keep), parts[-1].advantages, parts[-1].split)
 
 
 def _scores(analyzer: GradientAnalyzer, part: Part, keep: bool) -> Tensor:

@@ -73,12 +73,12 @@ class CutBackward:
         self.kept = None
         self._reduce = reduce
         self._cuts: dict[Tensor, Cut] = {}  # by the leaf above
-        self._parts: list[tuple[Tensor, Tensor]] = []  # scores and advantages
+        self._batches: list[tuple[Tensor, Tensor]] = []  # scores and advantages
 
     @contextmanager
     def watch(self, responses: Tensor | None, keep: bool, shared: SharedRows | None) -> Iterator[None]:
         """Cut the graph between the layers, where gradients of another kind would end. Nothing is kept or shared."""
-        if not self._parts:
+        if not self._batches:
             self._cuts = {}
         layers = dict.fromkeys(self._layers)  # a layer may occur twice
         handles = [layer.register_forward_pre_hook(self._cut_input, with_kwargs=True) for layer in layers]
@@ -89,20 +89,31 @@ class CutBackward:
             for handle in handles:
                 handle.remove()
 
-    def add(self, scores: Tensor, advantages: Tensor, last: bool) -> None:
-        """Take the scores (B,) and advantages (B, K) of a micro-batch.
+    def add(self, scores: Tensor, advantages: Tensor, last: bool, parts: Tensor | None, number: int) -> None:
+        """Take the scores (B,) and advantages (B, K) of a micro-batch; with parts, each has K gradients of its own.
+
+        Args:
+            scores: The scores.
+            advantages: Their advantages.
+            last: Whether no further ones come.
+            parts: Which of the batch's parts each score is in (B,); None where there is one.
+            number: How many parts there are.
 
         Raises:
             ValueError: If the scores do not depend on the parameters.
         """
         if not self._make_cut(scores, scores).needs:
             raise ValueError("scores: must depend on at least one of the chosen parameters, got none")
-        self._parts.append((scores, advantages))
+        if parts is not None:
+            wide_BSK = advantages.new_zeros(len(advantages), number, advantages.shape[1])
+            wide_BSK[torch.arange(len(parts), device=parts.device), parts] = advantages
+            advantages = wide_BSK.flatten(1)
+        self._batches.append((scores, advantages))
 
     def gram(self) -> NDArray[np.float64]:
         """Return the products (K, K) of the gradients of sum_b advantages_bk * scores_b, and forget all."""
-        scores = torch.cat([scores for scores, _ in self._parts])
-        advantages_BK = torch.cat([advantages for _, advantages in self._parts])
+        scores = torch.cat([scores for scores, _ in self._batches])
+        advantages_BK = torch.cat([advantages for _, advantages in self._batches])
         top = self._make_cut(scores, scores)
         cuts = self._cuts
         self.forget()
@@ -112,7 +123,7 @@ class CutBackward:
 
     def forget(self) -> None:
         """Forget what was added."""
-        self._cuts, self._parts = {}, []
+        self._cuts, self._batches = {}, []
 
     def _cut_input(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

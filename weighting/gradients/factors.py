@@ -48,6 +48,10 @@ class Factors:
             return 1, self.columns.shape[1]
         return len(parameter) if self.scattered else self.rows.shape[1], self.columns.shape[1]
 
+    def at(self, positions: Tensor) -> Factors:
+        """Return the factors of some positions."""
+        return Factors(None if self.rows is None else self.rows[positions], self.columns[positions])
+
     def add_gradient(self, parameter: Tensor, coefficients: Tensor) -> None:
         """Add the gradient to the parameter's `.grad`, as a backward pass does.
 
@@ -75,18 +79,19 @@ class Factors:
         else:
             parameter.grad.add_((rows.T @ columns).view_as(parameter))
 
-    def products(self, coefficients: Tensor) -> Iterator[tuple[Rows, Tensor]]:
+    def products(self, coefficients: Tensor, parts: int = 1) -> Iterator[tuple[Rows, Tensor]]:
         """Yield the K gradients (K, r, C) of r rows at a time, and which rows these are.
 
         Args:
             coefficients: a (N, K), in the precision of the factors.
+            parts: With the gradients of how many parts of a batch these are in memory at a time.
         """
         if self.rows is None:
             yield slice(0, 1), (coefficients.T @ self.columns)[:, None]
         elif self.scattered:
             yield self._scatter(self.rows, coefficients)
         else:
-            yield from self._dense(self.rows, coefficients)
+            yield from self._dense(self.rows, coefficients, parts)
 
     def _scatter(self, rows: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         numbers, position = rows.unique(return_inverse=True)
@@ -96,12 +101,12 @@ class Factors:
             gradient_UC.index_add_(0, position, columns_NC * coefficients_N[:, None])
         return numbers, gradients_KUC
 
-    def _dense(self, rows: Tensor, coefficients: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def _dense(self, rows: Tensor, coefficients: Tensor, parts: int) -> Iterator[tuple[slice, Tensor]]:
         """Multiply the smaller factor by the coefficients, then all K gradients of a chunk at once."""
         n_rows, n_columns, k = rows.shape[1], self.columns.shape[1], coefficients.shape[1]
         few_rows = n_rows <= n_columns
         weighed = None if few_rows else _weigh(self.columns, coefficients)
-        size = max(CHUNK // (k * n_columns), 1)
+        size = max(CHUNK // (parts * k * n_columns), 1)
         for start in range(0, n_rows, size):
             chunk = slice(start, min(start + size, n_rows))
             if weighed is None:

@@ -1,6 +1,6 @@
 """A backward pass whose factors are kept: its Gram matrix, and later the gradient of any combination of its scores.
 
-Shapes: B scores of all micro-batches, N positions, K objectives.
+Shapes: B scores of all micro-batches, N positions, K objectives, S parts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from paretune.weighting.gradients.factor_gram import FactorGram
 from paretune.weighting.gradients.factors import Factors
+from paretune.weighting.gradients.of_scores import OfScores
 
 
 class KeptPass:
@@ -40,19 +41,18 @@ class KeptPass:
         return sum(storage.nbytes() for storage in storages.values())
 
     @torch.no_grad()
-    def gram(self, total: FactorGram, order: list[nn.Parameter], advantages: Tensor) -> NDArray[np.float64]:
-        """Return the products (K, K) of the gradients of sum_b advantages_bk * scores_b.
+    def gram(self, total: FactorGram, order: list[nn.Parameter], advantages: OfScores) -> NDArray[np.float64]:
+        """Return the products (S * K, S * K) of the gradients of sum_b advantages_bk * scores_b in each part.
 
         Args:
             total: What adds them up.
             order: The parameters, in the order that all ranks keep to.
-            advantages: (B, K).
+            advantages: Those of all scores.
         """
-        weights = _AtPositions(advantages)
         for parameter in order:
             if parameter in self._uses:
-                weighed = [(factors, weights(factors, scores)) for factors, scores in self._uses[parameter]]
-                total.add(parameter, weighed, complete=True)
+                uses = [use for kept in self._uses[parameter] for use in advantages.weighed(*kept)]
+                total.add(parameter, uses, complete=True)
         return total.matrix()
 
     def forget(self) -> None:
@@ -66,21 +66,10 @@ class KeptPass:
         Args:
             coefficients: One for each score (B,), of all micro-batches in their order.
         """
-        weights = _AtPositions(coefficients)
+        weights: dict[Tensor, Tensor] = {}  # looked up once for all modules that have the same positions
         while self._uses:
             parameter, uses = self._uses.popitem()
             for factors, scores in uses:
-                factors.add_gradient(parameter, weights(factors, scores))
-
-
-class _AtPositions:
-    """What scores weigh (B, ...) at positions (N, ...), looked up once for all modules that have the same ones."""
-
-    def __init__(self, weights: Tensor) -> None:
-        self._weights = weights
-        self._known: dict[Tensor, Tensor] = {}
-
-    def __call__(self, factors: Factors, scores: Tensor) -> Tensor:
-        if scores not in self._known:
-            self._known[scores] = self._weights[scores]
-        return self._known[scores].to(factors.columns.dtype)
+                if scores not in weights:
+                    weights[scores] = coefficients[scores]
+                factors.add_gradient(parameter, weights[scores].to(factors.columns.dtype))

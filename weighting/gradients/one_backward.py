@@ -27,6 +27,7 @@ from paretune.weighting.gradients.factor_gram import FactorGram
 from paretune.weighting.gradients.factors import kind_of
 from paretune.weighting.gradients.gram_sum import Reduce
 from paretune.weighting.gradients.kept_pass import KeptPass
+from paretune.weighting.gradients.of_scores import OfScores
 from paretune.weighting.gradients.shared_rows import SharedRows
 from paretune.weighting.gradients.sketch import Sketch
 from paretune.weighting.gradients.taps import Calls, Tap, Use, uses_of
@@ -91,7 +92,7 @@ class OneBackward:
         self._not_chosen = [parameter for parameter in module.parameters() if parameter not in self._index]
         self.kept: KeptPass | None = None
         self._total: FactorGram | None = None
-        self._advantages: list[Tensor] = []  # of the micro-batches
+        self._scores: list[OfScores] = []  # advantages, of the micro-batches
         self._others: Tensor | None = None  # (B,), while rows are checked: True at responses whose scores are left out
         self._numbers: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # what `_scores_at_positions` returned
         self._checked = False
@@ -107,8 +108,15 @@ class OneBackward:
         with self._tapped(), nullcontext() if shared is None else self._calls.counted(self._module):
             yield
 
-    def add(self, scores: Tensor, advantages: Tensor, last: bool) -> None:
-        """Go back from the scores (B,) of the forward pass that was watched, with advantages (B, K).
+    def add(self, scores: Tensor, advantages: Tensor, last: bool, parts: Tensor | None, number: int) -> None:
+        """Go back from the scores (B,) of the forward pass that was watched.
+
+        Args:
+            scores: The scores.
+            advantages: (B, K).
+            last: Whether no further ones come.
+            parts: Which of the batch's parts each score is in (B,); None where there is one.
+            number: How many parts there are.
 
         Raises:
             ValueError: If the parameters' gradients cannot be told from what the taps see.
@@ -117,10 +125,12 @@ class OneBackward:
         self._check_uses(uses, len(scores))
         if self._total is None:
             self.kept = KeptPass() if self._keep else None
-            self._total = FactorGram(self._index, self._reduce, self._sketch)
+            self._total = FactorGram(self._index, self._reduce, self._sketch, number)
         assert (self.kept is not None) == self._keep
-        self._n_before = sum(len(before) for before in self._advantages)
-        self._advantages.append(advantages if self._shared is None else self._shared.extended(advantages))
+        self._n_before = sum(len(before.advantages) for before in self._scores)
+        if self._shared is not None:
+            advantages, parts = self._shared.extended(advantages), self._shared.extended_parts(parts)
+        self._scores.append(OfScores(advantages, parts))
         self._left = Counter(parameter for use in uses for parameter in use.parameters.values())
         self._last, self._numbers = last, {}
         with self._tapped():  # layers may compute their activations once more, and must do the same
@@ -129,12 +139,12 @@ class OneBackward:
             self._go_back(scores, torch.ones_like(scores))
 
     def gram(self) -> NDArray[np.float64]:
-        """Return the products (K, K) of the sums over all that was added, and forget it, but for what is `kept`."""
+        """Return the products (S * K, S * K) of all that was added, and forget it, but for what is `kept`."""
         assert self._total is not None
         if self.kept is None:
             matrix_KK = self._total.matrix()
         else:
-            matrix_KK = self.kept.gram(self._total, list(self._index), torch.cat(self._advantages))
+            matrix_KK = self.kept.gram(self._total, list(self._index), OfScores.joined(self._scores))
         self._forget_all_but_kept()
         return matrix_KK
 
@@ -144,7 +154,7 @@ class OneBackward:
         self.kept = None
 
     def _forget_all_but_kept(self) -> None:
-        self._total, self._advantages, self._numbers = None, [], {}
+        self._total, self._scores, self._numbers = None, [], {}
 
     @contextmanager
     def _tapped(self) -> Iterator[None]:
@@ -197,7 +207,7 @@ class OneBackward:
     def _check_rows(self, scores: Tensor) -> None:
         """Check that the scores of half of the responses lead to their own rows only."""
         half = (torch.arange(len(scores), device=scores.device) % 2).to(scores.dtype)
-        self._others = half.new_zeros(len(self._advantages[-1]), dtype=torch.bool)
+        self._others = half.new_zeros(len(self._scores[-1].advantages), dtype=torch.bool)
         self._others[: len(scores)] = half == 0
         try:
             self._go_back(scores, half, retain_graph=True)
@@ -226,8 +236,7 @@ class OneBackward:
                 self.kept.add(parameter, factors, numbers_N)
             else:
                 complete = self._last and self._left[parameter] == 0
-                coefficients_NK = self._advantages[-1][scores_N].to(d.dtype)
-                self._total.add(parameter, [(factors, coefficients_NK)], complete)
+                self._total.add(parameter, self._scores[-1].weighed(factors, scores_N), complete)
 
     def _scores_at_positions(self, use: Use, d: Tensor) -> tuple[Tensor, Tensor]:
         """Return the score that each position (N,) of an output gradient belongs to.

@@ -67,6 +67,18 @@ class SharedRows:
         each_KK = torch.eye(advantages.shape[1], dtype=advantages.dtype, device=advantages.device)
         return torch.cat([advantages, each_KK.repeat_interleave(self.number, 0)])
 
+    def extended_parts(self, parts: Tensor | None) -> Tensor | None:
+        """Return the part that each score is in (B + K * U,), given those of the responses (B,).
+
+        Responses must share rows within a part only.
+        """
+        if parts is None:
+            return None
+        of_rows_U = parts.new_zeros(self.number)
+        of_rows_U[self.which] = parts
+        assert torch.equal(of_rows_U[self.which], parts)
+        return torch.cat([parts, of_rows_U.repeat(self.advantages.shape[1])])
+
     def coefficients(self, responses: Tensor) -> Tensor | None:
         """Return one coefficient for each score (B + K * U,) so that the responses' are those given (B,).
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from paretune.weighting.base import Weighting, Weights
+from paretune.weighting.gram_estimate import GramAverage, GramEstimate
 from paretune.weighting.inputs import Preference, finite_array, require, resolve_preference
 
 LEAST = 1e-4
@@ -63,6 +64,14 @@ class GradientWeighting(Weighting):
     The paper has eta = the learning rate, 1e-6, and mu = 1e-5 or 1e-4, which fits one size of gradients. By default
     (mu=None) the exponent is rate * I_k / mean_j M_jj instead: it does not change when all gradients are scaled.
 
+    A matrix that comes with its errors (the trainers' `gradient_estimate="split"`) is averaged over the steps, and what
+    distinguishes the influences is shrunk to what is not noise:
+
+        I_k - mean I  <-  max(0, 1 - trace cov / |I - mean I|^2) * (I_k - mean I)       (`GramEstimate.influences`)
+
+    so that weights stay where they are while there is only noise. The M_jj of the denominator are then the squared
+    norms of the batch's gradients, with the noise that a step has in it: the truth alone may be as good as zero.
+
     Constant influences drive this rule to a corner of the simplex. `floor` keeps every weight at or above a share
     (Kullback-Leibler projection, `raise_to_floor`), and `prior` pulls the logarithms of the weights back after each
     update: log w <- (1 - prior) * log w + prior * log(initial w), so constant exponents e settle at
@@ -99,6 +108,13 @@ class GradientWeighting(Weighting):
     every: int = 1
     """Training steps from one analysis of the gradients to the next; the first step is analysed."""
 
+    gram_average: float = 0.9
+    """Share of the step before in the moving average of Gram matrices that come with errors, from 0 to below 1; 0.9
+    averages over about 19 batches. One without (the paper's) counts alone."""
+
+    shrink: bool = True
+    """Leave the weights alone where the influences that come with errors differ by no more than these."""
+
     name = "gradient"
     when = "You have no preference and want the objectives that the others' gradients support to lead."
     paper = "https://arxiv.org/abs/2509.11452"
@@ -116,6 +132,10 @@ class GradientWeighting(Weighting):
         require("floor", self.floor, 0 <= self.floor < 1 / n_objectives, f"in [0, 1/K) with K = {n_objectives}")
         require("prior", self.prior, 0 <= self.prior <= 1, "in [0, 1]")
         require("every", self.every, self.every >= 1 and self.every % 1 == 0, "a whole number of at least 1")
+        require("gram_average", self.gram_average, 0 <= self.gram_average < 1, "in [0, 1)")
+        self._average = GramAverage(self.gram_average)
+        self._errors: list[float] | None = None
+        self._signal: float | None = None
         self._least = max(self.floor, LEAST / n_objectives)
         self._start_K = raise_to_floor(np.array(self.preference), self._least)
         self._weights_K = self._start_K
@@ -156,27 +176,59 @@ class GradientWeighting(Weighting):
         size = float(np.abs(gram_KK).max()) or 1.0
         relative_KK = gram_KK / size  # entries in [-1, 1]: nothing overflows, however large the gradients
         relative_K = influences(relative_KK)
-        self._influences = [size * influence for influence in relative_K.tolist()]
+        self._influences, self._errors, self._signal = [size * i for i in relative_K.tolist()], None, None
+        self._move(relative_K, float(relative_KK.trace()) / len(relative_KK), size, lr)
 
+    def on_gram_estimate(self, estimate: GramEstimate, lr: float) -> None:
+        """Move the weights by one update from the average of the estimates so far; the rest is as in `on_gradients`."""
+        finite_array("gram", estimate.matrix, 2 * self._weights_K.shape)
+        require("lr", lr, 0 <= lr < math.inf, "finite and non-negative")
+        average = self._average.add(estimate)
+        found = average.influences()
+        self._influences, self._signal = found.values.tolist(), found.signal
+        self._errors = None if found.errors is None else found.errors.tolist()
+        factor = found.signal if self.shrink else 1.0
+        size = float(average.squares.max()) or 1.0
+        self._move(factor * found.values / size, float(average.squares.mean()) / size, size, lr)
+
+    def _move(self, relative: Weights, mean_square: float, size: float, lr: float) -> None:
+        """Move the weights by influences (K,) and a mean squared norm that are both divided by `size`."""
         if self.mu is not None:
             step = (lr if self.eta is None else self.eta) / self.mu * size
         else:
-            mean_square = float(relative_KK.trace()) / len(relative_KK)
             step = self.rate / mean_square if mean_square > 0 else 0.0
-        exponents_K = min(step, LARGEST_STEP) * (relative_K - relative_K.max())
+        exponents_K = min(step, LARGEST_STEP) * (relative - relative.max())
         log_K = (1 - self.prior) * (np.log(self._weights_K) + exponents_K) + self.prior * np.log(self._start_K)
         self._weights_K = raise_to_floor(np.exp(log_K - log_K.max()), self._least)
 
     def diagnostics(self) -> dict[str, float | list[float]]:
-        """The influences I (K) of the last analysis, once there is one."""
-        return {} if self._influences is None else {"influences": list(self._influences)}
+        """The influences I (K) of the last analysis, once there is one.
+
+        Where matrices come with errors, I is from the average so far, and there are `influence_errors` (K), its
+        standard errors, and `influence_signal`, the factor of the shrinkage.
+        """
+        if self._influences is None:
+            return {}
+        found: dict[str, float | list[float]] = {"influences": list(self._influences)}
+        if self._errors is not None and self._signal is not None:
+            found |= {"influence_errors": list(self._errors), "influence_signal": self._signal}
+        return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights, the last influences and the number of steps."""
-        return {"weights": self._weights_K.tolist(), "influences": self._influences, "steps": self._steps}
+        """The weights, the last influences with their errors, the number of steps, and the average so far."""
+        return {
+            "weights": self._weights_K.tolist(),
+            "influences": self._influences,
+            "errors": self._errors,
+            "signal": self._signal,
+            "steps": self._steps,
+            "average": self._average.state(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._weights_K = np.array(state["weights"], dtype=np.float64)
         self._influences = state["influences"]
+        self._errors, self._signal = state.get("errors"), state.get("signal")
+        self._average.load_state(state.get("average"))
         self._steps = int(state["steps"])

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from paretune.weighting.base import Weighting, Weights
-from paretune.weighting.inputs import Preference, finite_array, resolve_preference
+from paretune.weighting.gram_estimate import GramAverage, GramEstimate, nearest_semidefinite
+from paretune.weighting.inputs import Preference, finite_array, require, resolve_preference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,11 +41,20 @@ class GramianWeighting(Weighting):
       rule finds no direction, the weights stay as they were.
     - An objective without a gradient (all responses of every group earned the same) would get all the weight from
       rules that look for the smallest gradient. It keeps its share of the preference, and the rule sees the others.
+    - An estimate without bias (the trainers' `gradient_estimate="split"`) may have negative eigenvalues, which no Gram
+      matrix has and no rule expects. The rules see the average of the estimates so far, projected onto the nearest
+      positive semi-definite matrix (`nearest_semidefinite`).
     - Before the first step, the weights are the preference. Rules without preferences use it for nothing else.
     """
 
     preference: Preference
     """Non-negative weights of the objectives, normalised to sum 1; a single number K means K equal weights."""
+
+    _: KW_ONLY
+
+    gram_average: float = 0.9
+    """Share of the step before in the moving average of Gram matrices that come with errors, from 0 to below 1; 0.9
+    averages over about 19 batches."""
 
     stateful: ClassVar[bool] = False
     """Whether the rule remembers earlier Gram matrices; it then sees objectives without a gradient as well."""
@@ -60,6 +70,8 @@ class GramianWeighting(Weighting):
         self._weights_K = self._preference_K
         self._raw_K: list[float] | None = None
         self._analyses = 0
+        require("gram_average", self.gram_average, 0 <= self.gram_average < 1, "in [0, 1)")
+        self._average = GramAverage(self.gram_average)
         try:
             self._rule = self.make_rule(self._preference_K)
         except ImportError as error:
@@ -115,6 +127,10 @@ class GramianWeighting(Weighting):
             self._weights_K = self._preference_K.copy()
             self._weights_K[seen_K] = self._preference_K[seen_K].sum() * positive_A / positive_A.sum()
 
+    def on_gram_estimate(self, estimate: GramEstimate, lr: float) -> None:
+        """Read the weights off the average of the estimates so far, made positive semi-definite."""
+        self.on_gradients(nearest_semidefinite(self._average.add(estimate).matrix), lr)
+
     def diagnostics(self) -> dict[str, float | list[float]]:
         """The rule's own weights (K) of the last step, before negative ones are cut off, once there are any."""
         return {} if self._raw_K is None else {"raw_weights": list(self._raw_K)}
@@ -127,6 +143,7 @@ class GramianWeighting(Weighting):
             "raw_weights": self._raw_K,
             "analyses": self._analyses,
             "memory": memory,
+            "average": self._average.state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -136,6 +153,7 @@ class GramianWeighting(Weighting):
         self._weights_K = np.array(state["weights"], dtype=np.float64)
         self._raw_K = state["raw_weights"]
         self._analyses = int(state["analyses"])
+        self._average.load_state(state.get("average"))
         self._rule = self.make_rule(self._preference_K)
         if state["memory"]:
             self._rule(torch.eye(len(self._weights_K), dtype=torch.float64))  # a rule has no buffers before its first M

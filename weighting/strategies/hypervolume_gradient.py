@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from paretune.weighting.archive import ParetoArchive, hypervolume
 from paretune.weighting.base import Weighting, Weights
+from paretune.weighting.gram_estimate import GramAverage, GramEstimate
 from paretune.weighting.inputs import Preference, finite_array, require, require_known, resolve_preference
 from paretune.weighting.observed import check_performance, margin_of, normalised
 from paretune.weighting.strategies.gradient import GradientWeighting, raise_to_floor
@@ -160,6 +161,13 @@ class HypervolumeGradientWeighting(Weighting):
     prior: float = 0.0
     """Form "gram": pull towards the preference at each update, from 0 (none) to 1 (the weights never move)."""
 
+    gram_average: float = 0.9
+    """Form "gram": share of the step before in the moving average of Gram matrices that come with errors, from 0 to
+    below 1; 0.9 averages over about 19 batches."""
+
+    shrink: bool = True
+    """Form "gram": leave the weights alone where the influences that come with errors differ by no more than these."""
+
     every: int = 1
     """Form "gram": training steps from one analysis of the gradients to the next; the first step is analysed."""
 
@@ -175,9 +183,17 @@ class HypervolumeGradientWeighting(Weighting):
         self.reference = None if self.reference is None else tuple(reference_K.tolist())
         self.archive = ParetoArchive(reference_K)
         self._mirror = GradientWeighting(
-            self.preference, rate=self.rate, floor=self.floor, prior=self.prior, every=self.every
+            self.preference,
+            rate=self.rate,
+            floor=self.floor,
+            prior=self.prior,
+            every=self.every,
+            gram_average=0.0,
+            shrink=self.shrink,
         )
         require("lead_errors", self.lead_errors, 0 <= self.lead_errors < math.inf, "a number of at least 0")
+        require("gram_average", self.gram_average, 0 <= self.gram_average < 1, "in [0, 1)")
+        self._average = GramAverage(self.gram_average)  # of M itself: the direction h changes
         self._direction_K = np.array(self.preference)
 
     @property
@@ -225,6 +241,11 @@ class HypervolumeGradientWeighting(Weighting):
             weighted_KK = finite_array("gram", gram, (k, k)) * self._direction_K  # row sums: the influences
             self._mirror.on_gradients(weighted_KK, lr)
 
+    def on_gram_estimate(self, estimate: GramEstimate, lr: float) -> None:
+        """Move the weights of the "gram" form by one update from the average of the estimates so far."""
+        if self.form == "gram":
+            self._mirror.on_gram_estimate(self._average.add(estimate).towards(self._direction_K), lr)
+
     def diagnostics(self) -> dict[str, float | list[float]]:
         """The direction h / sum h (K), and in the form "gram" the influences I (K) for that h."""
         return {"hypervolume_direction": self._direction_K.tolist(), **self._mirror.diagnostics()}
@@ -235,6 +256,7 @@ class HypervolumeGradientWeighting(Weighting):
             "archive": self.archive.state_dict(),
             "direction": self._direction_K.tolist(),
             "mirror": self._mirror.state_dict(),
+            "average": self._average.state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -242,3 +264,4 @@ class HypervolumeGradientWeighting(Weighting):
         self.archive.load_state_dict(state["archive"])
         self._direction_K = np.array(state["direction"], dtype=np.float64)
         self._mirror.load_state_dict(state["mirror"])
+        self._average.load_state(state.get("average"))

@@ -12,6 +12,8 @@ from paretune.agents import GRPO, REINFORCE, Agent
 from paretune.agents.runs.metrics import Line
 from paretune.agents.updates.analysed import Analysed
 from paretune.agents.updates.catalog import make_comparison
+from paretune.weighting.gradients.split import Split
+from paretune.weighting.gram_estimate import estimate_of_parts
 from tests.agents import rounding
 from tests.agents.letters import LettersEnv, random_policy
 from tests.agents.updates.test_updater import ADVANTAGES, PROMPTS, assert_same_weights, some_tokens, updater
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.numeric
 
 QUICK = {"prompts_per_step": 4, "group_size": 4, "lr": 1e-4, "eval_every": 5, "pictures": False}
 ADVANTAGES_BTK = np.random.default_rng(1).normal(size=(len(PROMPTS), 1, 3))
+SPLIT = Split.of_groups(3, 4, 3, np.random.default_rng(2))
 
 
 @pytest.mark.parametrize("rows", [np.array([0, 2, 3, 7, 11]), np.arange(len(PROMPTS))], ids=["some", "all"])
@@ -27,13 +30,14 @@ ADVANTAGES_BTK = np.random.default_rng(1).normal(size=(len(PROMPTS), 1, 3))
 @pytest.mark.parametrize("loss_mean", ["token", "response", "constant"])
 @pytest.mark.parametrize("settings", [{}, {"importance_cap": 1.5}], ids=["plain", "importance"])
 @pytest.mark.parametrize("mode", ["exact", "sketch"])
-def test_the_update_is_that_of_passes_of_its_own(mode, settings, loss_mean, clip, rows):
+@pytest.mark.parametrize("split", [None, SPLIT], ids=["batch", "split"])
+def test_the_update_is_that_of_passes_of_its_own(mode, settings, loss_mean, clip, rows, split):
     results = []
     for reuse in (False, True):
         made = updater(random_policy(dtype=torch.float64), clip, loss_mean, gradient_mode=mode, **settings)
         made.optimizer = torch.optim.SGD(made.trained, lr=1.0)  # shows the gradient itself
         tokens = some_tokens()
-        _, analysed = make_comparison(made.passes).compare(tokens, ADVANTAGES_BTK, rows, reuse)
+        _, analysed = make_comparison(made.passes).compare(tokens, ADVANTAGES_BTK, rows, reuse, split)
         assert (analysed is not None) == reuse
         metrics = made.update(tokens, ADVANTAGES, 1.0, 1.0, np.random.default_rng(0), analysed)
         results.append((metrics, copy.deepcopy(made.policy.model.state_dict())))
@@ -86,13 +90,19 @@ def test_a_run_goes_the_same_way(kind, options):
 
 
 @pytest.mark.parametrize("mode", ["exact", "backward"])
+@pytest.mark.parametrize("reuse", [False, True], ids=["dropped", "kept"])
 @pytest.mark.parametrize("tokens_per_batch", [20, 10_000])
-def test_the_gram_matrix_is_that_of_separate_backward_passes(tokens_per_batch, mode):
+@pytest.mark.parametrize("split", [None, SPLIT], ids=["batch", "split"])
+def test_the_gram_matrix_is_that_of_separate_backward_passes(split, tokens_per_batch, reuse, mode):
+    """With a split, of K passes for each part."""
     tokens = some_tokens()
     advantages_BK = np.random.default_rng(1).normal(size=(len(PROMPTS), 3))
     made = updater(random_policy(dtype=torch.float64), tokens_per_batch=tokens_per_batch, gradient_mode=mode)
     rows = np.array([0, 2, 3, 7, 11])
-    gram, _ = make_comparison(made.passes).compare(tokens, advantages_BK[:, None], rows)
+    gram, _ = make_comparison(made.passes).compare(tokens, advantages_BK[:, None], rows, reuse, split)
+    if split is not None:
+        wide = [advantages_BK * (split.of == part)[:, None] for part in range(split.number)]
+        advantages_BK = np.concatenate(wide, axis=1)
 
     policy = random_policy(dtype=torch.float64)
     part = tokens.select(rows)
@@ -109,10 +119,10 @@ def test_the_drawn_sequences_stand_for_all():
     advantages_BTK = ADVANTAGES_BTK.copy()
     advantages_BTK[[1, 5]] = 0
     tokens = some_tokens()
-    gradients = make_comparison(updater(gradient_responses=4).passes)
+    gradients = make_comparison(updater(gradient_responses=4, gradient_estimate="batch").passes)
     n, total_BK, hits_B = 4000, np.zeros((len(PROMPTS), 3)), np.zeros(len(PROMPTS))
     for step in range(n):
-        rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
+        rows, weighed_BTK, _ = gradients.drawn(step, tokens, advantages_BTK)
         assert len(rows) == 4 and not {1, 5} & set(rows)  # these add nothing to any gradient
         total_BK[rows] += weighed_BTK[rows, 0] / n
         hits_B[rows] += 1 / n
@@ -122,17 +132,55 @@ def test_the_drawn_sequences_stand_for_all():
     assert np.corrcoef(sizes_B, hits_B)[0, 1] > 0.9
 
 
-def test_by_default_few_are_drawn():
-    drawn, weighed_BTK = make_comparison(updater().passes).drawn(0, some_tokens(), ADVANTAGES_BTK)
-    assert len(drawn) == len(PROMPTS) // 4 and weighed_BTK.shape == ADVANTAGES_BTK.shape
+@pytest.mark.parametrize(
+    ("settings", "number"),
+    [
+        ({}, 12),  # all
+        ({"tokens_per_batch": 150}, 8),  # 10 or so fill half of it
+        ({"gradient_reuse": False}, 8),
+        ({"kl": 0.1}, 8),
+        ({"gradient_mode": "backward"}, 8),
+    ],
+)
+def test_by_default_as_many_are_drawn_as_the_update_can_use(settings, number):
+    gradients = make_comparison(updater(group_size=4, **settings).passes)
+    rows, weighed_BTK, split = gradients.drawn(0, some_tokens(), ADVANTAGES_BTK)
+    assert len(rows) == number and weighed_BTK.shape == ADVANTAGES_BTK.shape
+    assert split.number == (2 if settings.get("gradient_mode") == "backward" else 3)
+    assert all((split.of[group : group + 4] == split.of[group]).all() for group in (0, 4, 8))
 
 
 @pytest.mark.parametrize("number", [len(PROMPTS), 10 * len(PROMPTS)])
 def test_where_all_are_taken_nothing_is_estimated(number):
-    gradients = make_comparison(updater(gradient_responses=number).passes)
-    gram, _ = gradients.at(0, some_tokens(), ADVANTAGES_BTK, reuse=False)
-    expected, _ = gradients.compare(some_tokens(), ADVANTAGES_BTK, np.arange(len(PROMPTS)))
-    np.testing.assert_array_equal(gram, expected)
+    tokens, everything = some_tokens(), np.arange(len(PROMPTS))
+    gradients = make_comparison(updater(gradient_responses=number, gradient_estimate="batch").passes)
+    gram, _ = gradients.at(0, tokens, ADVANTAGES_BTK, reuse=False)
+    np.testing.assert_array_equal(gram, gradients.compare(tokens, ADVANTAGES_BTK, everything)[0])
+    gradients = make_comparison(updater(gradient_responses=number, group_size=4).passes)
+    found, _ = gradients.at(0, tokens, ADVANTAGES_BTK, reuse=False)
+    split = gradients.drawn(0, tokens, ADVANTAGES_BTK)[2]
+    products, _ = gradients.compare(tokens, ADVANTAGES_BTK, everything, split=split)
+    np.testing.assert_array_equal(found.matrix, estimate_of_parts(products, split.shares).matrix)
+    size = np.abs(gram).max()
+    np.testing.assert_allclose(found.squares, gram.diagonal(), atol=1e-5 * size)  # the whole batch's, in float32
+
+
+def test_each_part_of_a_split_is_stood_for_by_its_own():
+    """So the mean of their products is that of the whole parts: a draw over all would tie the parts together."""
+    made, tokens = updater(random_policy(dtype=torch.float64), gradient_responses=6, group_size=4), some_tokens()
+    scores = (made.policy.log_probs(tokens) * tokens.mask).sum(1)
+    each = [torch.autograd.grad(score, made.trained, retain_graph=True) for score in scores]
+    terms_BP = torch.stack([torch.cat([g.flatten() for g in one]) for one in each]).numpy()
+    gradients, found = make_comparison(made.passes), []
+    for step in range(800):
+        rows, weighed_BTK, split = gradients.drawn(step, tokens, ADVANTAGES_BTK)
+        assert np.bincount(split.of[rows]).tolist() == [2, 2, 2]
+        parts = [weighed_BTK[own, 0].T @ terms_BP[own] for own in (rows[split.of[rows] == part] for part in range(3))]
+        found.append(sum(one @ other.T for one in parts for other in parts if one is not other))
+    whole = [ADVANTAGES_BTK[group, 0].T @ terms_BP[group] for group in np.arange(12).reshape(3, 4)]
+    expected = sum(one @ other.T for one in whole for other in whole if one is not other)
+    errors = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+    assert (np.abs(np.mean(found, axis=0) - expected) < 4.5 * errors).all()
 
 
 def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well():
@@ -142,9 +190,10 @@ def test_unlikely_tokens_and_large_advantages_are_what_estimates_gradients_well(
     each = [torch.autograd.grad(score, made.trained, retain_graph=True) for score in scores]
     terms_BP = torch.stack([torch.cat([g.flatten() for g in one]) for one in each]).numpy()
     advantages_BTK = ADVANTAGES_BTK * np.geomspace(0.1, 3, len(PROMPTS))[:, None, None]
-    gradients, rng, errors = make_comparison(updater(gradient_responses=4).passes), np.random.default_rng(0), []
+    made_of = updater(gradient_responses=4, gradient_estimate="batch")
+    gradients, rng, errors = make_comparison(made_of.passes), np.random.default_rng(0), []
     for step in range(300):
-        rows, weighed_BTK = gradients.drawn(step, tokens, advantages_BTK)
+        rows, weighed_BTK, _ = gradients.drawn(step, tokens, advantages_BTK)
         even = rng.permutation(len(PROMPTS))[:4]
         found = [weighed_BTK[rows, 0].T @ terms_BP[rows], 3 * advantages_BTK[even, 0].T @ terms_BP[even]]
         errors.append([np.square(g - advantages_BTK[:, 0].T @ terms_BP).sum() for g in found])

@@ -13,6 +13,7 @@ from paretune.agents.sequences.shared_prompts import GroupedTokens
 from paretune.agents.updates.catalog import make_comparison
 from paretune.agents.updates.passes import Passes
 from paretune.agents.updates.updater import Updater
+from paretune.weighting.gradients.split import Split
 from tests.agents import rounding
 from tests.agents.letters import random_policy
 from tests.agents.sequences.test_scoring import policy_of
@@ -106,3 +107,22 @@ def test_in_bfloat16_the_matrix_is_near_to_float32_as_that_of_whole_sequences_is
         expected, found = matrices
         assert (found != expected).any()
         rounding.assert_near(found, expected, rounding.of_products(2))
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_parts_are_told_apart_in_shared_prompts(family):
+    """Also where groups in different parts have the same prompt; and the update is that of whole sequences."""
+    tokens, results = long_prompts(), []
+    same = torch.arange(len(ROWS)) % SIZE + SIZE  # the second group's prompt is there three times
+    tokens = replace(tokens, prompt=tokens.prompt[same], prompt_mask=tokens.prompt_mask[same])
+    split = Split.of_groups(GROUPS, SIZE, 3, np.random.default_rng(0))
+    for share in (True, False):
+        made = updater(family, share)
+        products, kept = make_comparison(made.passes).compare(tokens, ADVANTAGES_BTK, ROWS, True, split)
+        assert isinstance(kept.passes[0][1], GroupedTokens) == share
+        made.update(tokens, WEIGHTED, 1.0, 1.0, np.random.default_rng(0), kept)
+        results.append((products, torch.cat([parameter.detach().flatten() for parameter in made.trained])))
+    (products, weights), (expected, expected_weights) = results
+    assert products.shape == (3 * K, 3 * K)
+    rounding.assert_near(products, expected, rounding.of_norms(2))
+    torch.testing.assert_close(weights, expected_weights, rtol=0, atol=1e-5)

@@ -16,7 +16,7 @@ import torch
 
 pytest.importorskip("trl")
 
-from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, token_weights
+from paretune.integrations.trl.gradients import drawn_responses, gram_of_batch, split_of_batch, token_weights
 from paretune.weighting import WEIGHTINGS, FixedWeighting, Weighting, make_weighting
 from paretune.weighting.advantages import batch_normalised, per_objective, rloo
 from tests.integrations import two_processes
@@ -208,21 +208,43 @@ def test_the_gram_matrix_is_that_of_each_objectives_gradient(
         np.testing.assert_allclose(found_KK, expected_KK, rtol=0, atol=1e-5 * np.abs(expected_KK).max())
 
 
+def test_the_halves_of_a_batch_are_those_of_its_prompts(two_updates: Any) -> None:
+    """The halves' own matrices, and both together, are those of `gram_of_batch` without a split."""
+    trainer, batch = two_updates
+    advantages_BK = np.random.default_rng(0).normal(size=(BATCH, 3))
+    split = split_of_batch(trainer, batch, 8, np.random.default_rng(0))
+    assert split.number == 2 and split.of.reshape(2, -1).std(axis=1).tolist() == [0, 0]
+    products = gram_of_batch(trainer, trainer._analyzer, batch, advantages_BK, split=split).reshape(2, 3, 2, 3)
+    whole = gram_of_batch(trainer, trainer._analyzer, batch, advantages_BK)
+    atol = 1e-5 * np.abs(whole).max()
+    np.testing.assert_allclose(products.sum(axis=(0, 2)), whole, rtol=0, atol=atol)
+    for part in range(2):
+        own = gram_of_batch(trainer, trainer._analyzer, batch, advantages_BK * (split.of == part)[:, None])
+        np.testing.assert_allclose(products[part, :, part], own, rtol=0, atol=atol)
+
+
+def test_a_batch_with_itself_is_what_the_paper_has(tmp_path: Path) -> None:
+    options = {"gradient_estimate": "batch", "max_steps": 1}
+    trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=make_weighting("gradient", 3), **options)
+    trainer.train()
+    assert isinstance(trainer._gram, np.ndarray) and np.linalg.eigvalsh(trainer._gram).min() >= 0
+
+
 def test_few_responses_are_compared_at_some_generations(tmp_path: Path) -> None:
     weighting = make_weighting("gradient", 3)
-    options = {"gradient_responses": None, "gradient_every": 2, "temperature": 2.0, "max_steps": 3}
+    options = {"gradient_responses": 2, "gradient_every": 2, "temperature": 2.0, "max_steps": 3}
     trainer = make_trainer("grpo", tmp_path, OURS["grpo"], weighting=weighting, **options)
-    compare, seen_rows, seen_grams = trainer._gram, [], []
-    on_gradients = weighting.on_gradients
-    weighting.on_gradients = lambda gram, lr: seen_grams.append(gram) or on_gradients(gram, lr)
+    compare, seen_rows, seen_grams = trainer._compared, [], []
+    on_gradients = weighting.on_gram_estimate
+    weighting.on_gram_estimate = lambda gram, lr: seen_grams.append(gram) or on_gradients(gram, lr)
 
-    def kept(batch: dict[str, Any], own_BK: np.ndarray) -> np.ndarray:
-        rows, factors_B = drawn_responses(trainer, batch, own_BK, None, np.random.default_rng(0))
+    def kept(batch: dict[str, Any], own_BK: np.ndarray) -> Any:
+        rows, factors_B = drawn_responses(trainer, batch, own_BK, 2, np.random.default_rng(0))
         seen_rows.append(rows)
         assert len(rows) == 2 and (factors_B[rows] >= 1).all()
         return compare(batch, own_BK)
 
-    trainer._gram = kept
+    trainer._compared = kept
     trainer.train()
     assert len(seen_rows) == 2 and len(seen_grams) == 3 and seen_grams[0] is seen_grams[1] is not seen_grams[2]
 
@@ -277,7 +299,13 @@ def test_what_does_not_fit_is_told_before_training(tmp_path: Path) -> None:
         make(weighting=FixedWeighting(3), reference=[0])
     with pytest.raises(ValueError, match="gradient_every: must be at least 1, got 0"):
         make(weighting=make_weighting("gradient", 3), gradient_every=0)
-    with pytest.raises(ValueError, match="gradient_responses: must be at least 1, got -8"):
+    with pytest.raises(ValueError, match=r"generation_batch_size: must hold at least 2 prompts .*got 1; gradient_est"):
+        make(weighting=make_weighting("gradient", 3), num_generations=BATCH)
+    with pytest.raises(ValueError, match="unknown gradient_estimate 'halves'"):
+        make(weighting=make_weighting("gradient", 3), gradient_estimate="halves")
+    with pytest.raises(ValueError, match="gradient_parts: must be at least 2, got 1"):
+        make(weighting=make_weighting("gradient", 3), gradient_parts=1)
+    with pytest.raises(ValueError, match="gradient_responses: must be at least 2, got -8"):
         make(weighting=make_weighting("gradient", 3), gradient_responses=-8)
     with pytest.raises(ValueError, match="eval_strategy: must not be 'no' with weighting 'rays'"):
         make(weighting=make_weighting("rays", 3, source="validation"))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from paretune.weighting.gradients import factor_gram
-from paretune.weighting.gradients.factor_gram import FactorGram, positions_are_cheaper
+from paretune.weighting.gradients.factor_gram import FactorGram, Weighed, positions_are_cheaper
 from paretune.weighting.gradients.factors import Factors
 
 pytestmark = pytest.mark.numeric
@@ -21,12 +21,12 @@ def uses(*kinds, n=6):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     rows = {"dense": lambda: draw(n, ROWS), "scattered": lambda: torch.randint(ROWS, (n,), generator=generator)}
-    return [(Factors(rows[kind](), draw(n, COLUMNS)), draw(n, 3)) for kind in kinds]
+    return [Weighed(Factors(rows[kind](), draw(n, COLUMNS)), draw(n, 3)) for kind in kinds]
 
 
 def expected(made):
     gradients_KRC = torch.zeros(3, ROWS, COLUMNS, dtype=torch.float64)
-    for factors, a_NK in made:
+    for factors, a_NK, _ in made:
         rows = nn.functional.one_hot(factors.rows, ROWS).double() if factors.scattered else factors.rows
         gradients_KRC += torch.einsum("nk,nr,nc->krc", a_NK, rows, factors.columns)
     return torch.einsum("jrc,krc->jk", gradients_KRC, gradients_KRC)
@@ -55,7 +55,7 @@ def test_uses_that_come_one_by_one():
 
 
 def factors_of(n, rows, columns):
-    return [(Factors(torch.zeros(n, rows) if rows else None, torch.zeros(n, columns)), torch.zeros(n, 3))]
+    return [Weighed(Factors(torch.zeros(n, rows) if rows else None, torch.zeros(n, columns)), torch.zeros(n, 3))]
 
 
 def test_few_positions_of_a_large_matrix_go_over_positions():

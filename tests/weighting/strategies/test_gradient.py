@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from paretune.weighting import GradientWeighting
+from paretune.weighting.gram_estimate import GramEstimate, estimate_of_parts
 from paretune.weighting.strategies.gradient import LEAST, influences, raise_to_floor
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -225,3 +226,68 @@ def test_bad_rewards_are_named():
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         GradientWeighting(2, **options)
+
+
+def noisy(rng: np.random.Generator, truth_KP: np.ndarray) -> tuple[GramEstimate, np.ndarray]:
+    """Return the estimate from 8 parts of a batch, and the batch with itself; objective 0 has three times the noise."""
+    gradients = truth_KP + 3 * np.array([3.0, 1.0, 1.0])[:, None] * rng.normal(size=(8, 3, 20))
+    flat = gradients.reshape(24, -1) / 8
+    mean = gradients.mean(axis=0)
+    return estimate_of_parts(flat @ flat.T, np.full(8, 1 / 8)), mean @ mean.T
+
+
+def test_noise_alone_leaves_the_weights_where_they_are():
+    """A batch with itself drives the noisiest objective to the corner; products without shrinkage wander."""
+    ends: dict[str, list[float]] = {"split": [], "not shrunk": [], "batch": []}
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        split, open_, batch = GradientWeighting(3), GradientWeighting(3, shrink=False), GradientWeighting(3)
+        for _ in range(400):
+            estimate, gram_KK = noisy(rng, np.zeros((3, 20)))
+            split.on_gram_estimate(estimate, lr=1.0)
+            open_.on_gram_estimate(estimate, lr=1.0)
+            batch.on_gradients(gram_KK, lr=1.0)
+        for name, weighting in (("split", split), ("not shrunk", open_), ("batch", batch)):
+            ends[name].append(float(np.abs(np.log(3 * weighting.weights)).max()))
+    # a random walk of 400 steps of about rate * 0.3 would be at 0.02 * 0.3 * 20 = 0.12
+    assert max(ends["split"]) < 0.12
+    assert np.mean(ends["split"]) < 0.5 * np.mean(ends["not shrunk"])
+    assert min(ends["batch"]) > 3
+
+
+def test_a_true_signal_moves_the_weights():
+    truth_KP, weighting, rng = np.zeros((3, 20)), GradientWeighting(3), np.random.default_rng(0)
+    truth_KP[1:, 0] = 6.0  # objectives 1 and 2 pull the same way
+    for _ in range(400):
+        weighting.on_gram_estimate(noisy(rng, truth_KP)[0], lr=1.0)
+    assert weighting.weights[0] < 0.2 and abs(weighting.weights[1] - weighting.weights[2]) < 0.2
+    found = weighting.diagnostics()
+    assert found["influence_signal"] > 0.5
+    assert np.abs(np.array(found["influences"]) - [0, 72, 72]).max() < 3 * max(found["influence_errors"])
+
+
+def test_the_update_from_an_estimate_by_hand():
+    weighting = GradientWeighting(2, rate=0.5)
+    noise = np.zeros((2, 2, 2, 2, 2))
+    noise[0, 0, 0, 0, 0] = 1.0
+    weighting.on_gram_estimate(GramEstimate(np.diag([3.0, 1.0]), np.array([6.0, 2.0]), noise), lr=1.0)
+    expected = np.exp([0.75 * 0.5 * 3 / 4, 0.75 * 0.5 / 4])  # a quarter of what tells 3 from 1 is noise
+    np.testing.assert_allclose(weighting.weights, expected / expected.sum(), rtol=1e-12)
+    assert weighting.diagnostics() == {
+        "influences": [3.0, 1.0],
+        "influence_errors": [1.0, 0.0],
+        "influence_signal": 0.75,
+    }
+
+
+def test_an_average_is_part_of_the_state():
+    rng, one, other = np.random.default_rng(0), GradientWeighting(3), GradientWeighting(3)
+    for _ in range(3):
+        one.on_gram_estimate(noisy(rng, np.ones((3, 20)))[0], lr=1.0)
+    other.load_state_dict(json.loads(json.dumps(one.state_dict())))
+    estimate, _ = noisy(rng, np.ones((3, 20)))
+    for weighting in (one, other):
+        weighting.on_gram_estimate(estimate, lr=1.0)
+    assert one.weights.tolist() == other.weights.tolist() and one.diagnostics() == other.diagnostics()
+    old = {name: value for name, value in one.state_dict().items() if name in ("weights", "influences", "steps")}
+    GradientWeighting(3).load_state_dict(old)  # of a version without averages

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretune.weighting import make_weighting
-from paretune.weighting.strategies.gramian_rules import AGGREGATORS
+from paretune.weighting.gram_estimate import GramEstimate, nearest_semidefinite
+from paretune.weighting.strategies.gramian_rules import AGGREGATORS, MGDAWeighting
 
 NAMES = [strategy.name for strategy in AGGREGATORS]
 every_rule = pytest.mark.parametrize("name", NAMES)
@@ -192,3 +193,21 @@ def test_without_the_library_the_extra_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)
     with pytest.raises(ValueError, match=rf"'{name}' needs the extra \"torchjd\": pip install"):
         make_weighting(name, 2)
+
+
+@pytest.mark.parametrize("rule", AGGREGATORS, ids=lambda rule: rule.name)
+def test_an_estimate_with_negative_eigenvalues_is_made_semidefinite(rule):
+    indefinite = np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.5], [0.0, 0.5, -0.1]])
+    one, other = rule(3), rule(3)
+    one.on_gram_estimate(GramEstimate(indefinite, np.ones(3), None), lr=1.0)
+    other.on_gradients(nearest_semidefinite(indefinite), lr=1.0)
+    assert one.weights.tolist() == other.weights.tolist()
+    assert np.isfinite(one.weights).all() and (one.weights >= 0).all() and one.weights.sum() == pytest.approx(1)
+
+
+def test_estimates_are_averaged():
+    one, other = MGDAWeighting(2, gram_average=0.5), MGDAWeighting(2)
+    for diagonal in ([2.0, 4.0], [6.0, 4.0]):
+        one.on_gram_estimate(GramEstimate(np.diag(diagonal), np.ones(2), None), lr=1.0)
+    other.on_gradients(np.diag([14.0, 12.0]) / 3, lr=1.0)
+    np.testing.assert_allclose(one.weights, other.weights)

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from paretune.weighting import FixedWeighting, HypervolumeGradientWeighting
 from paretune.weighting.archive import hypervolume
+from paretune.weighting.gram_estimate import GramEstimate
 from paretune.weighting.strategies.hypervolume_gradient import ascent_direction, hypervolume_gradient
 
 eighths = st.integers(0, 8).map(lambda n: n / 8)
@@ -176,3 +178,20 @@ def test_the_hypervolume_grows_more_than_with_fixed_weights(train, options):
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         HypervolumeGradientWeighting(2, **options)
+
+
+def test_an_estimate_is_averaged_before_the_direction_weighs_it():
+    noise = np.zeros((2, 2, 2, 2, 2))
+    first, second = (GramEstimate(np.diag(d), np.array([4.0, 4.0]), noise) for d in ([2.0, 4.0], [6.0, 4.0]))
+    weighting = HypervolumeGradientWeighting(2, form="gram", gram_average=0.5, shrink=False, rate=0.5)
+    weighting.on_gram_estimate(first, lr=1.0)
+    weighting.on_validation([0.75, 0.25])  # h is (1, 3) / 4
+    weighting.on_gram_estimate(second, lr=1.0)
+    mean = (np.array([2.0, 4.0]) + 2 * np.array([6.0, 4.0])) / 3
+    assert weighting.diagnostics()["influences"] == pytest.approx((mean * [0.25, 0.75]).tolist())
+    assert weighting.diagnostics()["influence_errors"] == [0.0, 0.0]
+    other = HypervolumeGradientWeighting(2, form="gram", gram_average=0.5, shrink=False, rate=0.5)
+    other.load_state_dict(json.loads(json.dumps(weighting.state_dict())))
+    for one in (weighting, other):
+        one.on_gram_estimate(first, lr=1.0)
+    assert one.weights.tolist() == weighting.weights.tolist()
