@@ -115,7 +115,7 @@ def test_every_rule_can_be_asked_about_a_number() -> None:
     rules = {name: describe(hint) for name, hint in HINTS.items() if "number" in describe(HINTS[name])}
     assert "importance_cap" in rules and len(rules) > 20
     for name, rule in rules.items():
-        good: Any = 0.5 if "below 1" in rule else 1
+        good: Any = 0.5 if "below 1" in rule else 2 if "at least 2" in rule else 1
         good, bad = ([good], [-np.inf]) if "list" in rule else (good, -np.inf)
         assert np.all(check(name, good, HINTS[name]) == np.asarray(good))
         with pytest.raises(ValueError, match=f"^{name}: must be .* number"):
