@@ -196,8 +196,9 @@ class AgentSettings:
 def default_learning_rate(parameters: int, adapted: bool = False) -> float:
     """Return a peak learning rate that suits a model with this many parameters, to two digits.
 
-    The power -3/5 joins what raises the weighted objectives of the embedded model, whatever the seed
-    (examples/benchmarks/defaults.md), with what arXiv 2509.11452 uses for 8 B parameters.
+    The power -3/5 joins a rate that teaches the embedded model with what arXiv 2509.11452 uses for 8 B parameters. With
+    the former, 60 steps of GRPO for accuracy alone take that from .895 to .98 or more on test data for 5 of 5 seeds
+    (`examples/benchmarks/defaults.py`).
 
     Args:
         parameters: Parameters of the model, those of adapters included.
