@@ -16,8 +16,9 @@ from paretune.bench.statistics.summary import Summary
 def write_results(path: Path, summary: Summary) -> None:
     """Write the finished cells of a benchmark as a Parquet file, all or nothing.
 
-    Columns: env, agent, weighting, preference, seed, every measure, cost/NAME, final/OBJECTIVE (the last policy on test
-    data), weight/OBJECTIVE and scale (at the last step that is kept), and setup (JSON). What is not defined is null.
+    Columns: env, agent, weighting, preference, seed, every measure, cost/NAME, final/OBJECTIVE and untrained/OBJECTIVE
+    (the last policy and the one before the first step, on test data), preference/OBJECTIVE (what the run is for),
+    weight/OBJECTIVE and scale (at the last step that is kept), and setup (JSON). What is not defined is null.
 
     Raises:
         ValueError: If pyarrow is not installed.
@@ -51,9 +52,17 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         **{name: outcome.measures.get(name) for name, what in MEASURES.items() if what.kind != "cost"},
         **{f"cost/{name}": float(value) for name, value in outcome.cost.items()},
         **{f"final/{name}": value for name, value in zip(outcome.objectives, outcome.final.test, strict=True)},
+        **_by_objective("untrained", outcome, None if outcome.start is None else outcome.start.test),
+        **_by_objective("preference", outcome, outcome.own_weights),
         **_ends(outcome.objectives, course.direction, course.scale),
         "setup": json.dumps(outcome.setup, sort_keys=True),
     }
+
+
+def _by_objective(prefix: str, outcome: Outcome, values: Sequence[float] | None) -> dict[str, float]:
+    """Columns PREFIX/OBJECTIVE, where there are values (K,)."""
+    names = [f"{prefix}/{name}" for name in outcome.objectives]
+    return {} if values is None else dict(zip(names, values, strict=True))
 
 
 def _ends(objectives: Sequence[str], direction: Sequence[Sequence[float]], scale: Sequence[float]) -> dict[str, float]:

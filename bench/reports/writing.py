@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from importlib.util import find_spec
 
-from paretune.agents.files import atomic_path
+from paretune.agents.files import atomic_path, remove
 from paretune.bench.reports.report_html import html
 from paretune.bench.reports.report_markdown import markdown
 from paretune.bench.reports.results import write_results
@@ -46,15 +46,17 @@ def write_reports(bench: Bench) -> Summary:
         outcomes + [run for run in sweeps if rivals[run.comparison] > 1],
         name=bench.grid.name,
         baseline=bench.grid.baseline,
-        failures=failures,
+        failures=bench.failed_trials() + failures,
         missing=len(bench.cells) - len(outcomes) - len(failures),
         provenance=bench.provenance(),
+        tuned=bench.tuned(),
     )
     bench.folder.mkdir(parents=True, exist_ok=True)
     write_results(bench.folder / RESULTS, summary)
     for name, text in ((MARKDOWN, markdown(summary)), (HTML, html(summary))):
         with atomic_path(bench.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    remove(bench.folder / PICTURE)
     if summary.ranking:
         draw_verdicts(bench.folder / PICTURE, summary)
     return summary

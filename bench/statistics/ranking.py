@@ -87,7 +87,9 @@ def _score(outcomes: Sequence[Outcome], main: str) -> Callable[[Outcome], float]
     what = MEASURES[main]
     if what.kind == "volume":
         exact = next((run.exact for run in outcomes if run.exact is not None), None)
-        points = exact if exact is not None else [point.test for run in outcomes for point in run.front]
+        points = (
+            exact if exact is not None else [p.test for run in outcomes for p in [*run.front, *(run.trained or [])]]
+        )
         whole = hypervolume(np.array(points), np.array(outcomes[0].reference))
         return lambda run: (value_of(run, main) or 0.0) / whole if whole > 0 else 0.0
     values = [value for run in outcomes if (value := value_of(run, main)) is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from paretune.bench.outcome import Outcome
 from paretune.bench.statistics.budgets import at_equal_tokens
@@ -14,10 +15,11 @@ from paretune.bench.statistics.estimates import (
     verdict,
 )
 from paretune.bench.statistics.fairness import differences
-from paretune.bench.statistics.measures import MEASURES, value_of
+from paretune.bench.statistics.measures import MAIN, MEASURES, completed, value_of
 from paretune.bench.statistics.races import run_races
 from paretune.bench.statistics.ranking import best_fixed, rank
-from paretune.bench.statistics.summary import Arm, Comparison, Failure, Interval, Rival, Summary
+from paretune.bench.statistics.summary import Arm, Comparison, Failure, Interval, Rival, Setting, Summary, Tuned
+from paretune.bench.statistics.validity import judge, of_sweeps, without_verdicts
 from paretune.envs.suggest import unknown_name
 
 Key = tuple[str, str]
@@ -28,12 +30,15 @@ def summarise(
     *,
     name: str,
     baseline: str = "fixed",
-    main: str = "front_hypervolume",
+    main: str = MAIN,
     failures: Sequence[Failure] = (),
     missing: int = 0,
     provenance: Mapping[str, str] | None = None,
+    tuned: Sequence[Tuned] = (),
 ) -> Summary:
     """Return the statistics of a benchmark: comparisons, each with its arms, and a ranking over all of them.
+
+    Comparisons whose setting is invalid (`paretune.bench.statistics.validity`) have no verdicts and are not ranked.
 
     The best fixed arm of a measure is the one that turned out best by that very measure, with these very runs; who
     chooses fixed weights beforehand does no better. Comparing with it is therefore hard on the other arms.
@@ -46,6 +51,7 @@ def summarise(
         failures: Cells that failed.
         missing: Number of cells that have not run yet.
         provenance: Command, machine, versions and commit, by name.
+        tuned: What was tuned before.
 
     Raises:
         ValueError: If `main` is not such a measure, or two outcomes are of the same cell.
@@ -55,18 +61,33 @@ def summarise(
         raise ValueError(unknown_name("main", main, choices))
     groups: dict[Key, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
-        groups[outcome.comparison].append(outcome)
-    comparisons = [_compare(group, baseline, main) for _, group in sorted(groups.items())]
+        groups[outcome.comparison].append(completed(outcome))
+    settings = _settings(groups, baseline)
+    comparisons = [
+        without_verdicts(replace(_compare(group, baseline, main), setting=settings[key]))
+        for key, group in sorted(groups.items())
+    ]
     return Summary(
         name=name,
         baseline=baseline,
         main=main,
         comparisons=comparisons,
-        ranking=rank(comparisons, baseline, main),
+        ranking=rank([each for each in comparisons if each.setting.verdict != "invalid"], baseline, main),
         failures=list(failures),
         missing=missing,
         provenance=dict(provenance or {}),
+        tuned=list(tuned),
     )
+
+
+def _settings(groups: Mapping[Key, list[Outcome]], baseline: str) -> dict[Key, Setting]:
+    """Whether each comparison can say anything; whole sweeps can if their runs can."""
+    sweeps = {key: group for key, group in groups.items() if group[0].sweep_of is not None}
+    settings = {key: judge(group, baseline) for key, group in groups.items() if key not in sweeps}
+    for key, group in sweeps.items():
+        single = settings.get((str(group[0].sweep_of), group[0].agent), Setting())
+        settings[key] = of_sweeps(group, single)
+    return settings
 
 
 def _compare(outcomes: list[Outcome], baseline: str, main: str) -> Comparison:

@@ -22,7 +22,7 @@ from paper_claims import HERE, read_outcomes
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, whole_sweeps
-from paretune.bench.reports.report_markdown import interval_text, table
+from paretune.bench.reports.texts import interval_text, table
 from paretune.bench.statistics.estimates import interquartile_interval, probability_of_improvement, verdict
 
 Key = tuple[str, str]

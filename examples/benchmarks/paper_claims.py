@@ -25,7 +25,7 @@ from scipy.stats import bootstrap
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, Summary, summarise
-from paretune.bench.reports.report_markdown import interval_text, table
+from paretune.bench.reports.texts import interval_text, table
 from paretune.bench.statistics.estimates import FEWEST_RUNS
 from paretune.bench.statistics.summary import Interval
 

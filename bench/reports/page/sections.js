@@ -44,7 +44,8 @@ function choice(key, id, label, options) {
 
 function rankingSection() {
   if (!OVERVIEW.ranking.length) {
-    return section("ranking-section", "Ranking", element("p", { id: "nothing" }, "No cell has finished yet."));
+    const words = OVERVIEW.comparisons.length ? "No arm is ranked: no setting is valid." : "No cell has finished yet.";
+    return section("ranking-section", "Ranking", element("p", { id: "nothing" }, words));
   }
   const score =
     OVERVIEW.measures[OVERVIEW.main]?.kind === "volume"
@@ -70,6 +71,7 @@ function comparisonSection() {
   return section(
     "comparison-section",
     `${env} · ${agent}`,
+    settingPart(),
     fairnessPart(),
     measuresPart(),
     frontsPart(objectives),
