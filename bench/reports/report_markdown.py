@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from paretune.bench.reports.setting_text import invalid_settings, setting, tuned, untrained_row
+from paretune.bench.reports.setting_text import invalid_settings, setting, setting_heading, tuned, untrained_row
 from paretune.bench.reports.texts import NOTHING, cell_text, interval_text, table
 from paretune.bench.statistics.estimates import FEWEST_RUNS
 from paretune.bench.statistics.measures import MEASURES
@@ -58,8 +58,7 @@ def _scale(main: str) -> str:
 
 
 def _comparison(comparison: Comparison, summary: Summary) -> list[str]:
-    invalid = ": invalid setting" if comparison.setting.verdict == "invalid" else ""
-    parts = [f"## {comparison.env}, {comparison.agent}{invalid}", f"Objectives: {', '.join(comparison.objectives)}."]
+    parts = [f"## {setting_heading(comparison)}", f"Objectives: {', '.join(comparison.objectives)}."]
     if comparison.differences:
         found = "\n".join(f"- {cell_text(difference)}" for difference in comparison.differences)
         parts.append(f"**Not the same in all arms, although it should be:**\n\n{found}")

@@ -22,6 +22,13 @@ def invalid_settings(summary: Summary) -> list[str]:
     return ["\n\n".join(lines)] if lines else []
 
 
+def setting_heading(comparison: Comparison) -> str:
+    """Return the name of a comparison, with what is wrong with its setting."""
+    wrong = ["invalid setting"] if comparison.setting.verdict == "invalid" else []
+    wrong += ["tells weights apart: no"] if comparison.setting.apart.verdict == "no" else []
+    return f"{comparison.env}, {comparison.agent}" + (f": {'; '.join(wrong)}" if wrong else "")
+
+
 def setting(comparison: Comparison) -> list[str]:
     """Return what a comparison's setting is worth: whether training teaches there, and whether weights matter."""
     found = comparison.setting

@@ -11,7 +11,6 @@ Shapes: N runs, A fixed arms, K objectives, R permutations.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from paretune.bench.outcome import Outcome
+from paretune.bench.statistics.estimates import FEWEST_RUNS
 from paretune.bench.statistics.summary import Apart
 
 Array = NDArray[np.float64]
@@ -48,8 +48,8 @@ def tells_apart(outcomes: Sequence[Outcome], baseline: str) -> Apart:
     names = runs[0].objectives
     test = order_test(weights_AK, test_NK, arm_N)
     verdict, reason = _verdict(test, names)
-    if arrangements(arm_N) * (1 - CERTAIN) < 1:
-        verdict, reason = "not known", f"{len(runs)} runs are too few to tell."
+    if verdict == "no" and np.bincount(arm_N).min() < FEWEST_RUNS:
+        verdict, reason = "not known", f"It takes {FEWEST_RUNS} runs of each fixed arm to tell."
     known = {name: value for name, value in zip(names, test.correlations, strict=True) if value is not None}
     return Apart(verdict=verdict, reason=reason, correlations=known, worth=worth_of_own(weights_AK, test_NK, arm_N))
 
@@ -157,14 +157,3 @@ def worth_of_own(weights: Array, performance: Array, arm: Numbers) -> float:
     own_A = np.diag(worth_AA)
     others_A = (worth_AA.sum(axis=1) - own_A) / (len(weights) - 1)
     return float((own_A - others_A).mean())
-
-
-def arrangements(arm: Numbers) -> float:
-    """Return in how many ways the runs (N,) could be dealt to the arms, each keeping its number of runs.
-
-    Example:
-        >>> arrangements(np.array([0, 0, 1, 1]))
-        6.0
-    """
-    logs = math.lgamma(len(arm) + 1) - sum(math.lgamma(count + 1) for count in np.bincount(arm))
-    return float(round(math.exp(min(logs, 50.0))))

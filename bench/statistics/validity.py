@@ -228,7 +228,8 @@ def _few(seeds: int) -> str:
 
 
 def _not_raised(together: Interval, down: Mapping[str, Interval], arms: int) -> str:
-    text = "Training does not raise the fixed arms' own weighted objective above the untrained policy's on test data: "
+    whose = "every fixed arm's" if 0 < len(down) < arms else "the fixed arms'"
+    text = f"Training does not raise {whose} own weighted objective above the untrained policy's on test data: "
     if not down:
         return text + f"on average it changes by {_text(together)}, which is not shown to be above 0."
     worst = min(down, key=lambda name: down[name].value)

@@ -67,10 +67,11 @@ function rankingSection() {
 
 function comparisonSection() {
   const { env, agent } = OVERVIEW.comparisons[chosen.comparison];
-  const { objectives } = comparison();
+  const { objectives, setting } = comparison();
+  const wrong = [setting.verdict === "invalid" && "invalid setting", setting.apart === "no" && "tells weights apart: no"];
   return section(
     "comparison-section",
-    `${env} · ${agent}`,
+    [`${env} · ${agent}`, ...wrong.filter(Boolean)].join(" · "),
     settingPart(),
     fairnessPart(),
     measuresPart(),

@@ -48,8 +48,11 @@ def test_the_report_says_what_training_does_to_what_arms_are_for() -> None:
     lowered = [outcome("fixed", "worse", s, end=(0.06, 0.1), weights=[0.75, 0.25]) for s in range(5)]
     runs = arm("fixed", MIDDLE, exact=[[1.0, 1.0]]) + lowered + arm("saw", HIGH)
     text = markdown(summarise(runs, name="toy"))
-    assert text.startswith("# toy\n\n**Invalid setting: Toy, GRPO.** Training does not raise the fixed arms' own")
-    assert "## Toy, GRPO: invalid setting\n" in text and "No arm is ranked: no setting is valid." in text
+    assert text.startswith("# toy\n\n**Invalid setting: Toy, GRPO.** Training does not raise every fixed arm's own")
+    assert (
+        "## Toy, GRPO: invalid setting; tells weights apart: no\n" in text
+        and "No arm is ranked: no setting is valid." in text
+    )
     gains = {row[0]: row[1:] for row in rows(text, "Own weighted objective on test data")}
     # From (.1, .2): .75 * .1 + .25 * .2 = .125 to .75 * .06 + .25 * .1 = .07; the first trained policy is the best one,
     # a quarter of the way there.

@@ -19,7 +19,7 @@ def test_a_learning_rate_that_teaches_nothing_is_an_invalid_setting(tmp_path):
     assert comparison.setting.verdict == "invalid" and summary.ranking == []
     assert {gain.effect for gain in comparison.setting.gains} == {"not raised"}
     assert text.startswith("# toy\n\n**Invalid setting: Token-v0, rloo.** Training does not raise")
-    assert "## Token-v0, rloo: invalid setting" in text
+    assert "## Token-v0, rloo: invalid setting; tells weights apart: no" in text
     assert "no verdict: invalid setting" in text and "not distinguishable at" not in text.split("## How to read")[0]
     assert "\n| untrained " in text and "Tells weights apart: no." in text
 

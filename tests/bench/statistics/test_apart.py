@@ -48,7 +48,9 @@ def test_the_same_place_and_the_wrong_order_are_not():
 
 def test_few_runs_or_one_arm_tell_nothing():
     few = tells_apart(runs([(0.8, 0.3), (0.6, 0.5), (0.3, 0.8)], seeds=1), "fixed")
-    assert (few.verdict, few.reason) == ("not known", "3 runs are too few to tell.")
+    assert (few.verdict, few.reason) == ("not known", "It takes 5 runs of each fixed arm to tell.")
+    some = tells_apart(runs([(0.8, 0.3), (0.6, 0.5), (0.3, 0.8)], seeds=3), "fixed")
+    assert some.verdict == "yes"
     alone = tells_apart([run for run in runs([(0.5, 0.5)] * 3) if run.preference == "first"], "fixed")
     assert (alone.verdict, alone.correlations, alone.worth) == ("not known", {}, None)
 
