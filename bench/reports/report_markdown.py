@@ -34,9 +34,8 @@ def _state(summary: Summary) -> list[str]:
 
 def _ranking(summary: Summary) -> list[str]:
     if not summary.ranking:
-        return (
-            ["## Ranking over all comparisons", "No arm is ranked: no setting is valid."] if summary.comparisons else []
-        )
+        invalid = bool(summary.comparisons) and all(each.setting.verdict == "invalid" for each in summary.comparisons)
+        return ["## Ranking over all comparisons", "No arm is ranked: no setting is valid."] if invalid else []
     headings = ["rank", "arm", "score", f"P(better than {summary.baseline})", "verdict"]
     headings += ["P(better than best fixed)", "verdict", "comparisons"]
     rows = []

@@ -44,7 +44,8 @@ function choice(key, id, label, options) {
 
 function rankingSection() {
   if (!OVERVIEW.ranking.length) {
-    const words = OVERVIEW.comparisons.length ? "No arm is ranked: no setting is valid." : "No cell has finished yet.";
+    const invalid = OVERVIEW.comparisons.some((each) => each.setting === "invalid");
+    const words = invalid ? "No arm is ranked: no setting is valid." : "No cell has finished yet.";
     return section("ranking-section", "Ranking", element("p", { id: "nothing" }, words));
   }
   const score =
