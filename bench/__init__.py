@@ -9,7 +9,8 @@ Example:
 """
 
 from paretune.bench.outcome import Outcome
-from paretune.bench.reports.writing import check_reports, write_reports
+from paretune.bench.reports.stored_results import read_results
+from paretune.bench.reports.writing import check_reports, report_again, write_reports
 from paretune.bench.running.display import make_display
 from paretune.bench.running.grid import Cell, Grid
 from paretune.bench.running.local import LocalProcesses
@@ -29,6 +30,8 @@ __all__ = [
     "Summary",
     "check_reports",
     "make_display",
+    "read_results",
+    "report_again",
     "summarise",
     "whole_sweeps",
     "write_reports",

@@ -14,7 +14,7 @@ import tyro
 
 from paretune.agents.rules import Count, CountFromZero
 from paretune.agents.settings import AgentSettings, Keep
-from paretune.cli.arguments.entries import Entries, Preferences
+from paretune.cli.arguments.entries import Entries, Preferences, ReportOf
 from paretune.cli.arguments.settings import parse_settings
 from paretune.cli.arguments.values import Values
 from paretune.cli.main import DONE, FAILED, INTERRUPTED
@@ -23,7 +23,7 @@ from paretune.cli.tables import format_table
 if TYPE_CHECKING:
     from paretune.bench import Grid, Summary
     from paretune.bench.running.runner import Executor
-    from paretune.bench.statistics.summary import Tuned
+    from paretune.bench.tuned import Tuned
 
 
 OUTPUTS = {
@@ -80,8 +80,9 @@ class GridSettings:
     """Throw away the benchmark that the folder holds, instead of going on with it."""
     keep_checkpoints: bool = False
     """Leave the checkpoints of the policies that were measured."""
-    report: bool = False
-    """Run nothing, only write the reports of what is finished."""
+    report: ReportOf = False
+    """Run nothing, only write the reports: of what is finished, or of a results file (results.parquet), without its
+    cells and beside it if --out names no folder."""
     config: Path | None = None
     """Grid file (.toml or .json) with these names."""
     quiet: bool = False
@@ -121,6 +122,9 @@ def run(words: Sequence[str]) -> int:
     from paretune import bench  # needs torch, which a help text need not wait for
 
     bench.check_reports()
+    if isinstance(settings.report, Path):
+        folder = settings.report.parent if settings.out is None else settings.out
+        return _ended(bench.report_again(settings.report, folder), folder, settings.quiet)
     benchmark = bench.Bench(grid_of(settings), settings.folder, overwrite=settings.overwrite)
     ended = settings.report or benchmark.run(
         make_executor(settings),
@@ -129,12 +133,16 @@ def run(words: Sequence[str]) -> int:
         display=bench.make_display(settings.quiet),
         command=shlex.join(["paretune", "bench", *words]),
     )
-    summary = bench.write_reports(benchmark)
-    if not settings.quiet:
-        print(last_words(summary, settings.folder))
+    code = _ended(bench.write_reports(benchmark), settings.folder, settings.quiet)
     if not ended:
         print("\nstopped; the same command goes on with the benchmark", file=sys.stderr)
         return INTERRUPTED
+    return code
+
+
+def _ended(summary: Summary, folder: Path, quiet: bool) -> int:
+    if not quiet:
+        print(last_words(summary, folder))
     return FAILED if summary.failures else DONE
 
 
@@ -144,12 +152,12 @@ def last_words(summary: Summary, folder: Path) -> str:
         (
             f"{arm.weighting}/{arm.preference}",
             f"{arm.score.value:.3f}",
-            arm.verdict or "-",
-            arm.verdict_over_best or "-",
+            arm.over_baseline.told if arm.over_baseline else "-",
+            arm.over_best.told if arm.over_best else "-",
         )
         for arm in summary.ranking
     ]
-    header = ("weighting/preference", "score", f"than {summary.baseline}", f"than best {summary.baseline}")
+    header = ("weighting/preference", "score", f"than {summary.baseline}", f"than chosen {summary.baseline}")
     lines = [tuned_line(each) for each in summary.tuned]
     lines += [
         f"invalid setting: {each.env}, {each.agent}: {each.setting.reason}"

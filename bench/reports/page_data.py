@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from paretune.bench.outcome import Outcome, Point
+from paretune.bench.reports.certainty import choice_text, p_text, power_text
 from paretune.bench.reports.page_lines import (
     LINE_DIGITS,
     SEED_POINTS,
@@ -23,7 +24,9 @@ from paretune.bench.reports.page_lines import (
 )
 from paretune.bench.running.choices import setting_words
 from paretune.bench.statistics.measures import MEASURES, value_of
-from paretune.bench.statistics.summary import Arm, Comparison, Interval, Ranked, Rival, Setting, Summary, Tuned
+from paretune.bench.statistics.summary import Arm, Comparison, Interval, Ranked, Rival, Setting, Summary
+from paretune.bench.statistics.validity import mean_interval
+from paretune.bench.tuned import Tuned
 
 EXACT_POINTS = 300
 
@@ -82,6 +85,8 @@ def details(comparison: Comparison, names: Sequence[ArmName]) -> dict[str, Any]:
         "exact": None if exact is None else rounded(_thinned_front(exact)),
         "differences": comparison.differences,
         "setting": _setting(comparison.setting, names),
+        "chosen": {name: choice_text(choice) for name, choice in comparison.chosen.items()},
+        "power": power_text(comparison),
         "arms": [_arm(arm, names) for arm in comparison.arms],
     }
 
@@ -122,8 +127,8 @@ def _tuned(tuned: Tuned) -> dict[str, Any]:
                 "settings": setting_words(trial.settings),
                 "runs": trial.runs,
                 "failed": trial.failed,
-                "own": trial.own and _interval(trial.own),
-                "gain": trial.gain and _interval(trial.gain),
+                "own": trial.own and _interval(mean_interval(trial.own)),
+                "gain": trial.gain and _interval(mean_interval(trial.gain)),
             }
             for trial in tuned.trials
         ],
@@ -193,23 +198,23 @@ def _ranked(ranked: Ranked, names: Sequence[ArmName]) -> dict[str, Any]:
     return {
         "arm": names.index((ranked.weighting, ranked.preference)),
         "score": _interval(ranked.score),
-        "baseline": _chance(ranked.improvement, ranked.verdict),
-        "best": _chance(ranked.improvement_over_best, ranked.verdict_over_best),
+        "baseline": None if ranked.over_baseline is None else _rival(ranked.over_baseline, names),
+        "best": None if ranked.over_best is None else _rival(ranked.over_best, names),
         "comparisons": ranked.comparisons,
     }
 
 
 def _rival(rival: Rival, names: Sequence[ArmName]) -> dict[str, Any]:
-    weighting, preference = rival.arm
-    known = (weighting, preference) in names
     return {
-        "arm": names.index((weighting, preference)) if known else None,
-        **(_chance(rival.probability, rival.verdict) or {}),
+        "arm": names.index(rival.arm) if rival.arm in names else None,
+        "probability": _interval(rival.probability),
+        "verdict": rival.verdict,
+        "p": p_text(rival.p),
+        "holm": p_text(rival.adjusted),
+        "family": rival.family,
+        "holds": rival.corrected in ("better", "worse"),
+        "ties": short(rival.ties),
     }
-
-
-def _chance(probability: Interval | None, verdict: str) -> dict[str, Any] | None:
-    return None if probability is None else {"probability": _interval(probability), "verdict": verdict}
 
 
 def _interval(interval: Interval) -> list[float | int | str | None]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from paretune.bench.reports.certainty import READING, choice_text, family_text, p_text, power_text, ties_text
 from paretune.bench.reports.setting_text import invalid_settings, setting, setting_heading, tuned, untrained_row
 from paretune.bench.reports.texts import NOTHING, cell_text, interval_text, table
-from paretune.bench.statistics.estimates import FEWEST_RUNS
 from paretune.bench.statistics.measures import MEASURES
 from paretune.bench.statistics.summary import Arm, Comparison, Failure, Rival, Summary
 
@@ -17,6 +17,7 @@ SHOWN_FAILURES = 20
 def markdown(summary: Summary) -> str:
     """Return the report as Markdown: state, ranking, comparisons, failures and how to read it."""
     parts = [f"# {summary.name}", *invalid_settings(summary), *_state(summary), *tuned(summary), *_ranking(summary)]
+    parts += _families(summary)
     for comparison in summary.comparisons:
         parts += _comparison(comparison, summary)
     parts += _failures(summary.failures)
@@ -29,25 +30,54 @@ def _state(summary: Summary) -> list[str]:
     state = f"Cells: {finished} finished, {len(summary.failures)} failed, {summary.missing} missing."
     if summary.missing or summary.failures:
         state += " The benchmark is not complete: numbers and verdicts are of what is finished."
-    return [state, "\n".join(f"- {cell_text(name)}: {_code(value)}" for name, value in summary.provenance.items())]
+    return [
+        state,
+        lacks_text(summary.lacks),
+        "\n".join(f"- {cell_text(name)}: {_code(value)}" for name, value in summary.provenance.items()),
+    ]
+
+
+def lacks_text(lacks: Sequence[str]) -> str:
+    """Return what a report says at its top if the results file does not hold all that it is made from."""
+    if not lacks:
+        return ""
+    return (
+        f"**The results file does not hold {', '.join(lacks)} of the runs: what depends on them is left out, or as it "
+        "was when the file was written.**"
+    )
 
 
 def _ranking(summary: Summary) -> list[str]:
     if not summary.ranking:
         invalid = bool(summary.comparisons) and all(each.setting.verdict == "invalid" for each in summary.comparisons)
         return ["## Ranking over all comparisons", "No arm is ranked: no setting is valid."] if invalid else []
-    headings = ["rank", "arm", "score", f"P(better than {summary.baseline})", "verdict"]
-    headings += ["P(better than best fixed)", "verdict", "comparisons"]
+    headings = ["rank", "arm", "score", *_rival_headings(summary.baseline), *_rival_headings("chosen fixed")]
     rows = []
     for place, ranked in enumerate(summary.ranking, 1):
-        rivals = [(ranked.improvement, ranked.verdict), (ranked.improvement_over_best, ranked.verdict_over_best)]
-        cells = [cell for chance, verdict in rivals for cell in (interval_text(chance), verdict or NOTHING)]
+        cells = [*rival_cells(ranked.over_baseline), *rival_cells(ranked.over_best)]
         arm = f"{ranked.weighting}/{ranked.preference}"
         rows.append([str(place), arm, interval_text(ranked.score), *cells, str(ranked.comparisons)])
     text = f"Score: {_label(summary.main)}, interquartile mean over comparisons and seeds, {_scale(summary.main)}."
     if len({ranked.comparisons for ranked in summary.ranking}) > 1:
         text += " Arms did not all take part in the same comparisons, so their scores are not strictly comparable."
-    return ["## Ranking over all comparisons", text, table(headings, rows)]
+    families = [
+        family_text(summary.baseline, [ranked.over_baseline for ranked in summary.ranking]),
+        family_text("the chosen fixed arms", [ranked.over_best for ranked in summary.ranking]),
+    ]
+    shown = table([*headings, "comparisons"], rows)
+    return ["## Ranking over all comparisons", text, shown, " ".join(filter(None, families))]
+
+
+def _families(summary: Summary) -> list[str]:
+    """The families of the comparisons by the main measure, if a comparison is not all that there is."""
+    valid = [comparison for comparison in summary.comparisons if comparison.setting.verdict != "invalid"]
+    arms = [arm for comparison in valid for arm in comparison.arms]
+    texts = [
+        family_text(summary.baseline, [arm.against_baseline.get(summary.main) for arm in arms]),
+        family_text("the chosen fixed arms", [arm.against_best_fixed.get(summary.main) for arm in arms]),
+    ]
+    found = " ".join(filter(None, texts))
+    return [f"In the tables of the comparisons, by {_label(summary.main)}: {found}"] if found else []
 
 
 def _scale(main: str) -> str:
@@ -62,9 +92,10 @@ def _comparison(comparison: Comparison, summary: Summary) -> list[str]:
         found = "\n".join(f"- {cell_text(difference)}" for difference in comparison.differences)
         parts.append(f"**Not the same in all arms, although it should be:**\n\n{found}")
     else:
-        parts.append("All arms had the same settings, untrained policies, updates, responses and seeds.")
+        known = "" if "curve" in summary.lacks else " untrained policies,"
+        parts.append(f"All arms had the same settings,{known} updates, responses and seeds.")
     parts += setting(comparison)
-    parts.append(_verdicts(comparison, summary))
+    parts += _verdicts(comparison, summary)
     names = [name for name, what in MEASURES.items() if what.kind in ("volume", "run") and name != summary.main]
     names = [name for name in names if any(name in arm.measures for arm in comparison.arms)]
     rows = [[_name(arm), *(interval_text(arm.measures.get(name)) for name in names)] for arm in comparison.arms]
@@ -73,20 +104,26 @@ def _comparison(comparison: Comparison, summary: Summary) -> list[str]:
     return [*parts, _costs(comparison.arms)]
 
 
-def _verdicts(comparison: Comparison, summary: Summary) -> str:
+def _verdicts(comparison: Comparison, summary: Summary) -> list[str]:
     arms, main = comparison.arms, summary.main
-    best = next((arm.against_best_fixed[main].arm for arm in arms if main in arm.against_best_fixed), None)
-    rivals = [f"P(better than {summary.baseline})", "verdict"]
-    rivals += ["P(better than best fixed)" if best is None else f"P(better than {'/'.join(best)})", "verdict"]
+    choice = comparison.chosen.get(main)
+    best = "chosen fixed" if choice is None else "/".join(choice.arm)
+    headings = ["arm", "seeds", _label(main), *_rival_headings(summary.baseline), *_rival_headings(best)]
     rows = []
     for arm in arms:
-        own, hindsight = arm.against_baseline.get(main), arm.against_best_fixed.get(main)
-        seeds = str(len(arm.outcomes))
-        rows.append([_name(arm), seeds, interval_text(arm.measures.get(main)), *_rival(own), *_rival(hindsight)])
-    rows += [[*row, *[NOTHING] * len(rivals)] for row in untrained_row(comparison, ["seeds", main])]
-    text = f"By {_label(main)}"
-    text += f"; the best fixed arm, in hindsight, is {'/'.join(best)}:" if best is not None else ":"
-    return text + "\n\n" + table(["arm", "seeds", _label(main), *rivals], rows)
+        rivals = [*rival_cells(arm.against_baseline.get(main)), *rival_cells(arm.against_best_fixed.get(main))]
+        rows.append([_name(arm), str(len(arm.outcomes)), interval_text(arm.measures.get(main)), *rivals])
+    rows += [[*row, *[NOTHING] * (len(headings) - len(row))] for row in untrained_row(comparison, ["seeds", main])]
+    text = f"By {_label(main)}" + (f"; {choice_text(choice)}:" if choice is not None else ":")
+    return [
+        text,
+        table(headings, rows),
+        " ".join(filter(None, [ties_text(arms, main), power_text(comparison)])),
+    ]
+
+
+def _rival_headings(rival: str) -> list[str]:
+    return [f"P(better than {rival})", "verdict", "p", "after Holm"]
 
 
 def _costs(arms: Sequence[Arm]) -> str:
@@ -121,11 +158,7 @@ def _reading(summary: Summary) -> list[str]:
         f"P(better than Y) is the probability that a run of the arm has a {better} {_label(summary.main)} than a run "
         "of Y, ties counting half. All pairs of runs are compared: that runs of the same seed share their first policy "
         "and prompts is not used.",
-        'The verdict is "better" or "worse" if the whole interval lies above or below one half and each arm has at '
-        f'least {FEWEST_RUNS} seeds. "Not distinguishable" is not "equal": more seeds may tell the arms apart.',
-        "Intervals are not corrected for the number of arms: of 40 arms that are equal in truth, one is called better "
-        "by chance.",
-        "The best fixed arm is chosen by the very runs it is compared by, which favours it.",
+        *READING,
         "A setting is valid if training raises every fixed arm's own weighted objective (its preference times the "
         "performance of the last policy on test data) above the untrained policy's, on average over the seeds, and if "
         "the mean over the fixed arms has an interval above 0. An invalid setting has no verdict and is not ranked. "
@@ -142,8 +175,14 @@ def _is_used(name: str, comparisons: Iterable[Comparison]) -> bool:
     return shown and any(name in arm.measures for comparison in comparisons for arm in comparison.arms)
 
 
-def _rival(rival: Rival | None) -> list[str]:
-    return [NOTHING, NOTHING] if rival is None else [interval_text(rival.probability), rival.verdict]
+def rival_cells(rival: Rival | None) -> list[str]:
+    """Return probability, verdict, p and what is left after Holm's correction, as cells of a table."""
+    if rival is None:
+        return [NOTHING] * 4
+    after = f"{rival.corrected}: {p_text(rival.adjusted)}" if rival.corrected in ("better", "worse") else NOTHING
+    if after == NOTHING and rival.corrected:
+        after = f"open: {p_text(rival.adjusted)}"
+    return [interval_text(rival.probability), rival.verdict, p_text(rival.p), after]
 
 
 def _code(text: str) -> str:

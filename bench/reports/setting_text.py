@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from paretune.bench.reports.texts import NOTHING, cell_text, interval_text, number_text, table
 from paretune.bench.running.choices import setting_words
 from paretune.bench.statistics.measures import MAIN
-from paretune.bench.statistics.summary import Comparison, Gain, Interval, Setting, Summary, Trial, Tuned
+from paretune.bench.statistics.summary import Comparison, Gain, Interval, Setting, Summary
+from paretune.bench.statistics.validity import mean_interval
+from paretune.bench.tuned import Trial, Tuned
 
 UNTRAINED = "untrained"
 
@@ -114,7 +116,13 @@ def _tuned(each: Tuned) -> list[str]:
     lead += "nothing is chosen yet" if each.chosen is None else f"**{setting_words(each.chosen)}**"
     lead += f" ({each.remark})." if each.remark else "."
     rows = [
-        [_mark(trial, each), str(trial.runs), str(trial.failed), _signed(trial.own, sign=""), _signed(trial.gain)]
+        [
+            _mark(trial, each),
+            str(trial.runs),
+            str(trial.failed),
+            _signed(_interval(trial.own), sign=""),
+            _signed(_interval(trial.gain)),
+        ]
         for trial in each.trials
     ]
     return [cell_text(lead), table(["value", "runs", "failed", "own weighted objective", "last - untrained"], rows)]
@@ -122,6 +130,10 @@ def _tuned(each: Tuned) -> list[str]:
 
 def _mark(trial: Trial, each: Tuned) -> str:
     return setting_words(trial.settings) + (" (chosen)" if trial.settings == each.chosen else "")
+
+
+def _interval(values: Sequence[float] | None) -> Interval | None:
+    return mean_interval(values) if values else None
 
 
 def _signed(interval: Interval | None, sign: str = "+") -> str:

@@ -1,4 +1,4 @@
-"""`verdicts.png`: where an arm is better than the best fixed one, and where it is not."""
+"""`verdicts.png`: where an arm is better than the fixed one that other seeds choose, and where it is not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ MOST_ARMS, MOST_COMPARISONS = 40, 16
 
 COLOURS = {"better": PALETTE[2], "worse": PALETTE[1]}
 UNDECIDED = "#7F7F7F"
+HOLLOW = "#FFFFFF"
 ROW_INCHES, PANEL_INCHES = 0.24, 1.25
 
 
 def draw_verdicts(path: str | os.PathLike[str], summary: Summary) -> Path:
-    """Draw the score of each arm and, for each comparison, its probability of improvement over the best fixed arm.
+    """Draw the score of each arm and, for each comparison, its probability of improvement over the chosen fixed arm.
 
     Args:
         path: The PNG file to write; a file that is there is replaced at once, never left half written.
@@ -56,8 +57,8 @@ def draw_verdicts(path: str | os.PathLike[str], summary: Summary) -> Path:
     for axes in (score, *panels):
         tidy(axes)
         axes.tick_params(labelsize=7, length=0)
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=7)
-    figure.suptitle(f"{summary.name}: {MEASURES[summary.main].label}, P(better than the best fixed arm)", fontsize=9)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+    figure.suptitle(f"{summary.name}: {MEASURES[summary.main].label}, P(better than the chosen fixed arm)", fontsize=9)
     return save(figure, path)
 
 
@@ -66,22 +67,26 @@ def _draw_comparison(axes: Axes, comparison: Comparison, rows: Sequence[tuple[st
     for arm in comparison.arms:
         rival = arm.against_best_fixed.get(main)
         if rival is not None and _key(arm) in rows:
-            _dot(axes, rows.index(_key(arm)), rival.probability, COLOURS.get(rival.verdict, UNDECIDED))
+            colour, holds = COLOURS.get(rival.verdict, UNDECIDED), rival.corrected == rival.verdict
+            _dot(axes, rows.index(_key(arm)), rival.probability, colour, filled=holds or colour == UNDECIDED)
     axes.set_xlim(-0.06, 1.06)
     axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
     axes.set_title(f"{comparison.env}\n{comparison.agent}", fontsize=8)
 
 
-def _dot(axes: Axes, row: int, interval: Interval, colour: str) -> None:
+def _dot(axes: Axes, row: int, interval: Interval, colour: str, *, filled: bool = True) -> None:
     finite = abs(interval.low) != float("inf") and abs(interval.high) != float("inf")
     if finite:
         axes.plot([interval.low, interval.high], [row, row], color=colour, lw=1.4, solid_capstyle="round")
-    axes.plot([interval.value], [row], "o", color=colour, ms=3.6)
+    face = colour if filled else HOLLOW
+    axes.plot([interval.value], [row], "o", color=colour, markerfacecolor=face, ms=3.6)
 
 
 def _legend() -> list[Line2D]:
     names = {"better": COLOURS["better"], "not distinguishable": UNDECIDED, "worse": COLOURS["worse"]}
-    return [Line2D([], [], color=colour, marker="o", ms=4, lw=1.4, label=name) for name, colour in names.items()]
+    solid = [Line2D([], [], color=colour, marker="o", ms=4, lw=1.4, label=name) for name, colour in names.items()]
+    hollow = Line2D([], [], color=UNDECIDED, marker="o", ms=4, lw=0, mfc=HOLLOW, label="hollow: not after Holm")
+    return [*solid, hollow]
 
 
 def _key(arm: Arm) -> tuple[str, str]:

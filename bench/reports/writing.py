@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 
 from paretune.agents.files import atomic_path, remove
 from paretune.bench.reports.report_html import html
 from paretune.bench.reports.report_markdown import markdown
 from paretune.bench.reports.results import write_results
+from paretune.bench.reports.stored_results import read_results
 from paretune.bench.reports.verdict_picture import draw_verdicts
 from paretune.bench.running.runner import Bench
 from paretune.bench.statistics.pooled import whole_sweeps
@@ -53,10 +55,38 @@ def write_reports(bench: Bench) -> Summary:
     )
     bench.folder.mkdir(parents=True, exist_ok=True)
     write_results(bench.folder / RESULTS, summary)
-    for name, text in ((MARKDOWN, markdown(summary)), (HTML, html(summary))):
-        with atomic_path(bench.folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    remove(bench.folder / PICTURE)
-    if summary.ranking:
-        draw_verdicts(bench.folder / PICTURE, summary)
+    _write(summary, bench.folder)
     return summary
+
+
+def report_again(results: Path, folder: Path) -> Summary:
+    """Write the reports of a results file, without the cells that it came from.
+
+    Of a file that lacks fronts and curves there is no page: the pictures on it are made of those.
+
+    Args:
+        results: A `results.parquet`.
+        folder: Where the reports are written to.
+
+    Returns:
+        What the results say.
+
+    Raises:
+        ValueError: If the file is none of a benchmark, or the extra "bench" is not installed.
+        FileNotFoundError: If there is no such file.
+    """
+    summary = read_results(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(summary, folder)
+    return summary
+
+
+def _write(summary: Summary, folder: Path) -> None:
+    """Write the texts and the picture."""
+    texts = {MARKDOWN: markdown(summary)} | ({} if summary.lacks else {HTML: html(summary)})
+    for name, text in texts.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    remove(folder / PICTURE)
+    if summary.ranking:
+        draw_verdicts(folder / PICTURE, summary)

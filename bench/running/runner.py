@@ -19,8 +19,9 @@ from paretune.bench.running.cell import ERROR, RESULT, SETUP, Work
 from paretune.bench.running.display import Display, Progress, SilentDisplay
 from paretune.bench.running.grid import Cell, Grid
 from paretune.bench.running.provenance import provenance
-from paretune.bench.running.tuning import Tuning, tuned_as_json, tuned_cells, tuned_from_json
-from paretune.bench.statistics.summary import Failure, Tuned
+from paretune.bench.running.tuning import Tuning, tuned_cells
+from paretune.bench.statistics.summary import Failure
+from paretune.bench.tuned import Tuned
 
 MARK = "bench.json"
 """The file that makes a folder a benchmark's."""
@@ -165,7 +166,7 @@ class Bench:
         if self._tuning is not None:
             return self._tuning.tuned()
         path = self.folder / MARK
-        return tuned_from_json(_read_mark(path)["tuned"]) if path.exists() else []
+        return [Tuned.from_dict(each) for each in _read_mark(path)["tuned"]] if path.exists() else []
 
     def outcomes(self) -> list[Outcome]:
         """Return what the finished cells of the grid came to.
@@ -203,7 +204,7 @@ class Bench:
         mark = {
             "name": self.grid.name,
             "provenance": [one for one in sources if one != source] + [source],
-            "tuned": tuned_as_json(self.tuned()),
+            "tuned": [asdict(each) for each in self.tuned()],
         }
         write_json(path, mark)
 

@@ -26,8 +26,8 @@ from paretune.agents.settings import AgentSettings, agent_settings
 from paretune.bench.running.cell import ERROR, RESULT, Work
 from paretune.bench.running.choices import WeightingChoice, choices, setting_words
 from paretune.bench.running.grid import FIXED_BY_BENCH, Cell, Grid, check_names
-from paretune.bench.statistics.summary import Failure, Interval, Trial, Tuned
-from paretune.bench.statistics.validity import mean_interval
+from paretune.bench.statistics.summary import Failure
+from paretune.bench.tuned import Trial, Tuned
 from paretune.envs.suggest import unknown_name
 from paretune.weighting.archive import TOLERANCE
 
@@ -125,8 +125,8 @@ class Tuning:
             settings=candidate,
             runs=len(found),
             failed=failed,
-            own=over_seeds([(seed, last) for seed, _, last in found]) if whole else None,
-            gain=over_seeds([(seed, last - start) for seed, start, last in found]) if whole else None,
+            own=over_arms([(seed, last) for seed, _, last in found]) if whole else None,
+            gain=over_arms([(seed, last - start) for seed, start, last in found]) if whole else None,
         )
 
     def _place(self, cell: Cell) -> Path:
@@ -172,7 +172,7 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
 
     Trials of which a run failed are left out.
     """
-    done = [(trial, trial.own.value) for trial in trials if trial.own is not None and not trial.failed]
+    done = [(trial, float(np.mean(trial.own))) for trial in trials if trial.own and not trial.failed]
     largest = max((value for _, value in done), default=0.0)
     return next((trial for trial, value in done if value >= largest - TOLERANCE * (1 + abs(largest))), None)
 
@@ -185,17 +185,22 @@ def remark(best: Trial, trials: Sequence[Trial]) -> str:
         if all(map(_is_number, tried)) and value in (min(tried), max(tried)):
             end = "smallest" if value == min(tried) else "largest"
             notes.append(f"the {end} {name} that was tried: a better one may lie beyond")
-    if best.gain is not None and best.gain.value <= 0:
+    if best.gain and np.mean(best.gain) <= 0:
         notes.append("even so the fixed arms end no higher than the untrained policy, on validation data")
     return "; ".join(notes)
 
 
-def over_seeds(values: Sequence[tuple[int, float]]) -> Interval:
-    """Return the mean of runs' values, each behind its seed, with its 95 % t interval over the seeds."""
+def over_arms(values: Sequence[tuple[int, float]]) -> list[float]:
+    """Return the mean over the arms for each seed, of runs' values behind their seeds.
+
+    Example:
+        >>> over_arms([(1000, 0.25), (1001, 0.5), (1000, 0.75)])
+        [0.5, 0.5]
+    """
     by_seed: dict[int, list[float]] = defaultdict(list)
     for seed, value in values:
         by_seed[seed].append(value)
-    return mean_interval([np.mean(each) for each in by_seed.values()])
+    return [float(np.mean(each)) for each in by_seed.values()]
 
 
 def tuned_cells(cells: Sequence[Cell], chosen: Mapping[Key, Settings]) -> list[Cell]:
@@ -247,39 +252,3 @@ def _read(path: Path) -> tuple[float, float]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def tuned_as_json(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
-    """Return what was tuned as JSON has it; an interval is three numbers, its ends None where they are infinite."""
-    return [
-        {name: getattr(each, name) for name in ("env", "agent", "seeds", "chosen", "remark")}
-        | {"trials": [_trial_as_json(trial) for trial in each.trials]}
-        for each in tuned
-    ]
-
-
-def tuned_from_json(values: Sequence[Mapping[str, Any]]) -> list[Tuned]:
-    """Return what `tuned_as_json` made `values` of."""
-    return [Tuned(**{**each, "trials": [_trial_from_json(trial) for trial in each["trials"]]}) for each in values]
-
-
-def _trial_as_json(trial: Trial) -> dict[str, Any]:
-    intervals = {name: getattr(trial, name) for name in ("own", "gain")}
-    ends = {
-        name: value and [value.value, *(end if math.isfinite(end) else None for end in (value.low, value.high))]
-        for name, value in intervals.items()
-    }
-    return {"settings": trial.settings, "runs": trial.runs, "failed": trial.failed, **ends}
-
-
-def _trial_from_json(values: Mapping[str, Any]) -> Trial:
-    read = {
-        name: None if values[name] is None else Interval(values[name][0], *_infinite(values[name][1:]))
-        for name in ("own", "gain")
-    }
-    return Trial(**{**values, **read})
-
-
-def _infinite(ends: Sequence[float | None]) -> tuple[float, float]:
-    low, high = ends
-    return -math.inf if low is None else low, math.inf if high is None else high

@@ -19,8 +19,10 @@ def at_equal_tokens(outcomes: Sequence[Outcome]) -> list[Outcome]:
     has sampled for training.
 
     Args:
-        outcomes: All outcomes of the comparison.
+        outcomes: All outcomes of the comparison. If one has no curve, they are returned as they are.
     """
+    if not all(run.curve.tokens for run in outcomes):
+        return list(outcomes)
     budgets: dict[int, int] = {}
     for outcome in outcomes:
         budgets[outcome.seed] = min(outcome.curve.tokens[-1], budgets.get(outcome.seed, outcome.curve.tokens[-1]))

@@ -52,7 +52,8 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield from _flat({name: value for name, value in outcome.setup.items() if name not in DIFFER})
     yield "reference", str(outcome.reference)
     yield "objectives", str(outcome.objectives)
-    yield "validation of the untrained policy", str([round(value, 9) for value in outcome.curve.performance[0]])
+    if outcome.curve.performance:
+        yield "validation of the untrained policy", str([round(value, 9) for value in outcome.curve.performance[0]])
     yield from ((name, f"{outcome.cost[name]:.15g}") for name in EQUAL_COSTS if name in outcome.cost)
 
 

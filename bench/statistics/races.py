@@ -16,13 +16,16 @@ def run_races(outcomes: Sequence[Outcome], baseline: str, best_fixed: Arm | None
 
     A run's goal is the hypervolume that the baseline's validation archive ends with, for the same preference and seed;
     where no arm is the baseline with this preference, the best fixed arm's. Runs whose goal is not there (that
-    baseline run failed, or no arm is fixed) get no race, which is not the same as losing it.
+    baseline run failed, or no arm is fixed) get no race, which is not the same as losing it. If a run has no curve, all
+    outcomes are returned as they are.
 
     Args:
         outcomes: All outcomes of the comparison.
         baseline: Label of the baseline weighting.
         best_fixed: The fixed arm to fall back on.
     """
+    if not all(run.curve.steps for run in outcomes):
+        return list(outcomes)
     goals = {(*outcome.arm, outcome.seed): outcome.curve.hypervolume[-1] for outcome in outcomes}
     arms = {outcome.arm for outcome in outcomes}
     raced = []

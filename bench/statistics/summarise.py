@@ -8,18 +8,27 @@ from dataclasses import replace
 
 from paretune.bench.outcome import Outcome
 from paretune.bench.statistics.budgets import at_equal_tokens
-from paretune.bench.statistics.estimates import (
-    interquartile_interval,
-    interquartile_mean,
-    probability_of_improvement,
-    verdict,
-)
+from paretune.bench.statistics.choosing import choose_fixed, rival_runs
+from paretune.bench.statistics.estimates import compare, interquartile_interval
 from paretune.bench.statistics.fairness import differences
+from paretune.bench.statistics.families import correct_comparisons
 from paretune.bench.statistics.measures import MAIN, MEASURES, completed, value_of
+from paretune.bench.statistics.power import power_of
 from paretune.bench.statistics.races import run_races
-from paretune.bench.statistics.ranking import best_fixed, rank
-from paretune.bench.statistics.summary import Arm, Comparison, Failure, Interval, Rival, Setting, Summary, Tuned
+from paretune.bench.statistics.ranking import rank
+from paretune.bench.statistics.summary import (
+    Arm,
+    Choice,
+    Comparison,
+    Failure,
+    Interval,
+    Power,
+    Rival,
+    Setting,
+    Summary,
+)
 from paretune.bench.statistics.validity import judge, of_sweeps, without_verdicts
+from paretune.bench.tuned import Tuned
 from paretune.envs.suggest import unknown_name
 
 Key = tuple[str, str]
@@ -34,14 +43,15 @@ def summarise(
     failures: Sequence[Failure] = (),
     missing: int = 0,
     provenance: Mapping[str, str] | None = None,
+    lacks: Sequence[str] = (),
     tuned: Sequence[Tuned] = (),
 ) -> Summary:
     """Return the statistics of a benchmark: comparisons, each with its arms, and a ranking over all of them.
 
-    Comparisons whose setting is invalid (`paretune.bench.statistics.validity`) have no verdicts and are not ranked.
-
-    The best fixed arm of a measure is the one that turned out best by that very measure, with these very runs; who
-    chooses fixed weights beforehand does no better. Comparing with it is therefore hard on the other arms.
+    Comparisons whose setting is invalid (`paretune.bench.statistics.validity`) have no verdicts, are in no family and
+    are not ranked. The best fixed arm is chosen on other seeds than it is tested on
+    (`paretune.bench.statistics.choosing`). Verdicts are given as they are and corrected for their family
+    (`paretune.bench.statistics.families`).
 
     Args:
         outcomes: The finished cells, at most one for each environment, agent, weighting, preference and seed.
@@ -51,6 +61,7 @@ def summarise(
         failures: Cells that failed.
         missing: Number of cells that have not run yet.
         provenance: Command, machine, versions and commit, by name.
+        lacks: Parts of the runs that are not known.
         tuned: What was tuned before.
 
     Raises:
@@ -63,10 +74,9 @@ def summarise(
     for outcome in outcomes:
         groups[outcome.comparison].append(completed(outcome))
     settings = _settings(groups, baseline)
-    comparisons = [
-        without_verdicts(replace(_compare(group, baseline, main), setting=settings[key]))
-        for key, group in sorted(groups.items())
-    ]
+    comparisons = _judged(
+        [replace(_compare(group, baseline, main), setting=settings[key]) for key, group in sorted(groups.items())]
+    )
     return Summary(
         name=name,
         baseline=baseline,
@@ -76,6 +86,7 @@ def summarise(
         failures=list(failures),
         missing=missing,
         provenance=dict(provenance or {}),
+        lacks=list(lacks),
         tuned=list(tuned),
     )
 
@@ -90,22 +101,48 @@ def _settings(groups: Mapping[Key, list[Outcome]], baseline: str) -> dict[Key, S
     return settings
 
 
+def _judged(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Comparisons with corrected verdicts, or without any where the setting is invalid."""
+    valid = iter(correct_comparisons([each for each in comparisons if each.setting.verdict != "invalid"]))
+    return [without_verdicts(each) if each.setting.verdict == "invalid" else next(valid) for each in comparisons]
+
+
 def _compare(outcomes: list[Outcome], baseline: str, main: str) -> Comparison:
     """All arms of one environment and agent."""
     _check_unique(outcomes)
-    best = _best_fixed_key(outcomes, baseline, main)
+    outcomes = sorted(outcomes, key=lambda outcome: (*outcome.arm, outcome.seed))
+    best = choose_fixed(outcomes, baseline, main)
     runs: dict[Key, list[Outcome]] = defaultdict(list)
-    compared = at_equal_tokens(run_races(outcomes, baseline, best))
-    for outcome in sorted(compared, key=lambda outcome: (*outcome.arm, outcome.seed)):
+    for outcome in at_equal_tokens(run_races(outcomes, baseline, best.arm if best else None)):
         runs[outcome.arm].append(outcome)
     bare = [_bare_arm(key, group) for key, group in runs.items()]
-    arms = [_compared_arm(arm, bare, baseline, best) for arm in bare]
+    chosen = _choices([run for arm in bare for run in arm.outcomes], baseline)
+    arms = [_compared_arm(arm, bare, baseline, chosen, best) for arm in bare]
     sign = -1 if MEASURES[main].larger_is_better else 1
     arms.sort(key=lambda arm: sign * arm.measures[main].value if main in arm.measures else float("inf"))
     first = outcomes[0]
     return Comparison(
-        env=first.env, agent=first.agent, objectives=first.objectives, arms=arms, differences=differences(outcomes)
+        env=first.env,
+        agent=first.agent,
+        objectives=first.objectives,
+        arms=arms,
+        differences=differences(outcomes),
+        chosen=chosen,
+        power=_power(arms, baseline, main, chosen.get(main)),
     )
+
+
+def _choices(outcomes: Sequence[Outcome], baseline: str) -> dict[str, Choice]:
+    """The best fixed arm by each measure that runs have by themselves."""
+    names = [name for name, what in MEASURES.items() if what.kind in ("volume", "run")]
+    found = {name: choose_fixed(outcomes, baseline, name) for name in names}
+    return {name: choice for name, choice in found.items() if choice is not None}
+
+
+def _power(arms: Sequence[Arm], baseline: str, main: str, choice: Choice | None) -> Power | None:
+    values = {(arm.weighting, arm.preference): _values(arm.outcomes, main) for arm in arms if main in arm.measures}
+    fixed = [runs for (weighting, _), runs in values.items() if weighting == baseline]
+    return power_of(list(values.values()), fixed, len(choice.tested_on) if choice and choice.chosen_on else 0)
 
 
 def _check_unique(outcomes: Sequence[Outcome]) -> None:
@@ -115,17 +152,6 @@ def _check_unique(outcomes: Sequence[Outcome]) -> None:
     if number > 1:
         label = "/".join(map(str, cell[:-1])) + f"/seed-{cell[-1]}"
         raise ValueError(f"outcomes: must be of different cells, got {number} of {label}")
-
-
-def _best_fixed_key(outcomes: Sequence[Outcome], baseline: str, main: str) -> Key | None:
-    """The fixed arm with the best main measure, for arms without a baseline of their preference."""
-    values: dict[Key, list[float]] = defaultdict(list)
-    for outcome in outcomes:
-        value = value_of(outcome, main)
-        if outcome.weighting == baseline and value is not None:
-            values[outcome.arm].append(value)
-    sign = 1 if MEASURES[main].larger_is_better else -1
-    return max(sorted(values), key=lambda key: sign * interquartile_mean(values[key]), default=None)
 
 
 def _bare_arm(key: Key, runs: list[Outcome]) -> Arm:
@@ -148,19 +174,20 @@ def _bare_arm(key: Key, runs: list[Outcome]) -> Arm:
     )
 
 
-def _compared_arm(arm: Arm, arms: Sequence[Arm], baseline: str, best: Key | None) -> Arm:
+def _compared_arm(
+    arm: Arm, arms: Sequence[Arm], baseline: str, chosen: Mapping[str, Choice], best: Choice | None
+) -> Arm:
     """The arm with what it is beside the others."""
     by_key = {(other.weighting, other.preference): other for other in arms}
     own = by_key.get((baseline, arm.preference))
     against_baseline, against_best = {}, {}
     for name in arm.measures:
-        kind = MEASURES[name].kind
-        if kind != "cost" and own is not None and own is not arm and name in own.measures:
-            against_baseline[name] = _rival(arm, own, name)
-        rival = best_fixed(arms, baseline, name) if kind in ("volume", "run") else None
-        if rival is not None and rival is not arm:
-            against_best[name] = _rival(arm, rival, name)
-    yardstick = own or (by_key[best] if best else None)
+        if MEASURES[name].kind != "cost" and own is not None and own is not arm and name in own.measures:
+            against_baseline[name] = _rival(arm, own.outcomes, name)
+        choice = chosen.get(name)
+        if arm.weighting != baseline and choice is not None and choice.tested_on:
+            against_best[name] = _rival(arm, rival_runs(by_key[choice.arm].outcomes, choice), name)
+    yardstick = own or (by_key[best.arm] if best else None)
     return Arm(
         weighting=arm.weighting,
         preference=arm.preference,
@@ -173,12 +200,9 @@ def _compared_arm(arm: Arm, arms: Sequence[Arm], baseline: str, best: Key | None
     )
 
 
-def _rival(arm: Arm, other: Arm, name: str) -> Rival:
-    x, y = _values(arm.outcomes, name), _values(other.outcomes, name)
-    chance = probability_of_improvement([x], [y], larger_is_better=MEASURES[name].larger_is_better)
-    return Rival(
-        arm=(other.weighting, other.preference), probability=chance, verdict=verdict(chance, min(len(x), len(y)))
-    )
+def _rival(arm: Arm, others: Sequence[Outcome], name: str) -> Rival:
+    x, y = _values(arm.outcomes, name), _values(others, name)
+    return compare([x], [y], larger_is_better=MEASURES[name].larger_is_better, rival=others[0].arm)
 
 
 def _cost_ratios(runs: Sequence[Outcome], others: Sequence[Outcome]) -> dict[str, float]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from paretune.bench.outcome import Outcome
+from paretune.bench.tuned import Tuned
 
 Effect = Literal["raised", "lowered", "not raised", "nothing to gain"]
 """What training did to what an arm is trained for."""
@@ -28,15 +29,73 @@ class Interval:
 class Rival:
     """How an arm compares with another one, by one measure.
 
+    Interval, p-value and verdict come from one test (`paretune.bench.statistics.permutation`) and say the same.
+
     Attributes:
-        arm: Weighting and preference of the other one.
+        arm: Weighting and preference of the other one; None where it is not the same in all comparisons.
         probability: Probability that a run of this arm is better than one of the other's, with its interval.
-        verdict: What follows from the interval: "better", "worse" or "not distinguishable at N seeds".
+        verdict: "better", "worse" or "not distinguishable at N seeds".
+        p: Two-sided p-value.
+        least_p: The smallest p-value that so many runs can have.
+        ties: Share of the pairs of runs that are equal; each counts as half a win.
+        family: Number of comparisons in the family that is corrected together.
+        adjusted: The p-value after Holm's correction over the family.
+        corrected: The verdict that follows from it; empty before the correction.
+    """
+
+    arm: tuple[str, str] | None = None
+    probability: Interval
+    verdict: str
+    p: float = 1.0
+    least_p: float = 0.0
+    ties: float = 0.0
+    family: int = 1
+    adjusted: float = 1.0
+    corrected: str = ""
+
+    @property
+    def told(self) -> str:
+        """The verdict, and whether it is lost when the family is corrected for."""
+        lost = self.corrected and self.corrected != self.verdict
+        return f"{self.verdict}, not after Holm" if lost else self.verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The best fixed arm by one measure, chosen on other seeds than it is tested on.
+
+    Attributes:
+        arm: Its weighting and preference.
+        chosen_on: Seeds whose runs it was chosen by; none where there was only one fixed arm.
+        tested_on: Seeds whose runs the other arms are compared with; none where there are too few seeds for both.
     """
 
     arm: tuple[str, str]
-    probability: Interval
-    verdict: str
+    chosen_on: tuple[int, ...]
+    tested_on: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """How large a difference of the main measure a comparison's seeds can tell, before Holm's correction.
+
+    Attributes:
+        spread: Standard deviation between the runs of an arm, pooled over the arms.
+        level: Mean of the baseline's arms.
+        runs: Numbers of runs: those of an arm, and those of the chosen fixed arm that it is tested against, if any.
+        told: Differences that are told with a probability of 80 %, against a fixed arm and against the chosen one.
+        chances: Probabilities of improvement that normal runs so far apart have.
+        share: Share of the level that `needed` is for.
+        needed: Runs of each arm that would tell a difference of that share of the level; None if the level is 0.
+    """
+
+    spread: float
+    level: float
+    runs: tuple[int, ...]
+    told: tuple[float, ...]
+    chances: tuple[float, ...]
+    share: float
+    needed: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +109,9 @@ class Arm:
             never got there.
         measures: Interquartile mean over the seeds of every measure that is defined for all of them, with its interval.
         against_baseline: By measure, against the baseline weighting with the same preference, where there is one.
-        against_best_fixed: By measure, against the fixed arm that is best by that measure in hindsight; not for races,
-            since their goals differ by preference.
-        extra_cost: Ratio of the arm's mean cost to that of the baseline with the same preference (or the best fixed
+        against_best_fixed: By measure, against the fixed arm that is best by that measure on other seeds; empty for
+            fixed arms, which are what is chosen from, and not for races, since their goals differ by preference.
+        extra_cost: Ratio of the arm's mean cost to that of the baseline with the same preference (or the chosen fixed
             arm), by name of the cost.
         reached: Number of runs that reached the final validation hypervolume of their baseline; None if there is none.
     """
@@ -151,6 +210,8 @@ class Comparison:
         arms: The arms, the best by the main measure first.
         differences: What was not the same in all arms although it should be, in words; empty in a fair comparison.
         setting: Whether it can say anything about weights at all. Where it is invalid, there are no verdicts.
+        chosen: The best fixed arm by measure, and the seeds that chose it; empty without fixed arms.
+        power: How large a difference its seeds can tell; None without a baseline of at least two runs.
     """
 
     env: str
@@ -159,6 +220,8 @@ class Comparison:
     arms: list[Arm]
     differences: list[str]
     setting: Setting = field(default_factory=Setting)
+    chosen: dict[str, Choice] = field(default_factory=dict)
+    power: Power | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,63 +235,17 @@ class Ranked:
             bootstrap interval. A hypervolume is divided by that of all fronts of the comparison together (or of the
             exact front, where it is known); another measure is 0 for the worst and 1 for the best run of the
             comparison.
-        improvement: Probability of improvement over the baseline with the same preference, mean over comparisons.
-        verdict: What follows from it, in words; empty for the baseline itself.
         comparisons: Number of comparisons.
-        improvement_over_best: Probability of improvement over each comparison's best fixed arm in hindsight, mean over
-            comparisons; None for fixed arms.
-        verdict_over_best: What follows from it, in words.
+        over_baseline: Against the baseline with the same preference, mean over comparisons; None for the baseline.
+        over_best: Against each comparison's chosen fixed arm, mean over comparisons; None for fixed arms.
     """
 
     weighting: str
     preference: str
     score: Interval
-    improvement: Interval | None
-    verdict: str
     comparisons: int
-    improvement_over_best: Interval | None = None
-    verdict_over_best: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """Values that were tried for the tuned settings.
-
-    Attributes:
-        settings: The values, by name of the setting.
-        runs: Fixed runs that were finished with them.
-        failed: Fixed runs that failed.
-        own: Own weighted objective of the last policies on validation data, mean over the fixed arms and, with its 95 %
-            t interval, over the seeds; None while runs are to be done.
-        gain: The same, less the untrained policies'.
-    """
-
-    settings: dict[str, Any]
-    runs: int
-    failed: int
-    own: Interval | None
-    gain: Interval | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """What was tuned for one environment and agent.
-
-    Attributes:
-        env: Label of the environment.
-        agent: Label of the agent.
-        seeds: Seeds of the trials, which the benchmark itself does not use.
-        trials: All values that were tried.
-        chosen: The settings of the best trial; None while trials are to be done, or where all of them failed.
-        remark: What to know about the choice, such as that the best may lie outside of what was tried.
-    """
-
-    env: str
-    agent: str
-    seeds: list[int]
-    trials: list[Trial]
-    chosen: dict[str, Any] | None
-    remark: str = ""
+    over_baseline: Rival | None = None
+    over_best: Rival | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +275,7 @@ class Summary:
         missing: Number of cells that have not run yet.
         provenance: Command, machine, versions and commit, by name.
         tuned: What was tuned before, one for each environment and agent; empty where nothing was.
+        lacks: Parts of the runs that the results file, which the summary was made from, does not hold.
     """
 
     name: str
@@ -269,3 +287,4 @@ class Summary:
     missing: int
     provenance: dict[str, str]
     tuned: list[Tuned] = field(default_factory=list)
+    lacks: list[str] = field(default_factory=list)

@@ -115,7 +115,7 @@ def without_verdicts(comparison: Comparison) -> Comparison:
 
 def _silenced(arm: Arm) -> Arm:
     baseline, best = (
-        {name: replace(rival, verdict=NO_VERDICT) for name, rival in rivals.items()}
+        {name: replace(rival, verdict=NO_VERDICT, corrected="") for name, rival in rivals.items()}
         for rivals in (arm.against_baseline, arm.against_best_fixed)
     )
     return replace(arm, against_baseline=baseline, against_best_fixed=best)

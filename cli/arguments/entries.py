@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.constructors import PrimitiveConstructorSpec
@@ -98,3 +99,36 @@ Preferences = Annotated[
     ),
 ]
 """Preferences by label or without labels, as a field of settings that tyro reads."""
+
+
+def parse_report(words: Sequence[str]) -> bool | Path:
+    """Turn the words behind --report into whether, or of which results file, reports are written.
+
+    Raises:
+        ValueError: If there is more than one word.
+
+    Example:
+        >>> parse_report([]), parse_report(["results.parquet"])
+        (True, PosixPath('results.parquet'))
+    """
+    if len(words) > 1:
+        raise ValueError(f"must be followed by at most one results file, got {' '.join(words)!r}")
+    return Path(words[0]) if words else True
+
+
+def format_report(value: bool | Path) -> list[str]:
+    """Return the words that `parse_report` turns into a value; False has none and is shown as it is."""
+    return [] if value is True else [str(value)]
+
+
+ReportOf = Annotated[
+    bool | Path,
+    PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[RESULTS.parquet]",
+        instance_from_str=parse_report,
+        is_instance=lambda value: isinstance(value, bool | Path),
+        str_from_instance=format_report,
+    ),
+]
+"""Whether reports are written and of which file, as a field of settings that tyro reads."""

@@ -22,8 +22,10 @@ from paper_claims import HERE, read_outcomes
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, whole_sweeps
+from paretune.bench.reports.report_markdown import rival_cells
 from paretune.bench.reports.texts import interval_text, table
-from paretune.bench.statistics.estimates import interquartile_interval, probability_of_improvement, verdict
+from paretune.bench.statistics.estimates import compare, interquartile_interval
+from paretune.bench.statistics.families import corrected
 
 Key = tuple[str, str]
 MEASURE = "share_of_front"
@@ -34,9 +36,9 @@ class Settings:
     """Settings of the comparison."""
 
     long: tyro.conf.Positional[Path]
-    """Folder of the benchmark with one run for each strategy and seed."""
+    """Folder or results file of the benchmark with one run for each strategy and seed."""
     short: tyro.conf.Positional[Path]
-    """Folder of the benchmark with short runs of fixed weights for several preferences."""
+    """Folder or results file of the benchmark with short runs of fixed weights for several preferences."""
     out: Path = HERE / "equal_budget.md"
     """Page to write."""
 
@@ -68,18 +70,21 @@ def page(long: Sequence[Outcome], short: Sequence[Outcome]) -> str:
     if not keys:
         raise ValueError("long, short: must have an environment and agent in common, but have none")
     parts = [_introduction(long, short, sweeps)]
-    rows = []
+    found_rows = []
     for name, found in runs.items():
         common = [key for key in keys if key in found]
         mine, theirs = [found[key] for key in common], [rival[key] for key in common]
-        chance, share = probability_of_improvement(mine, theirs), interquartile_interval(mine)
-        verdict_in_words = verdict(chance, min(map(len, [*mine, *theirs])))
-        rows.append((share.value, [name, interval_text(share), interval_text(chance), verdict_in_words]))
-    rows.sort(key=lambda row: -row[0])
-    names = [row[0] for _, row in rows]
+        found_rows.append((interquartile_interval(mine), name, compare(mine, theirs)))
+    found_rows.sort(key=lambda row: -row[0].value)
+    names = [name for _, name, _ in found_rows]
+    family = corrected([against for *_, against in found_rows])
+    shown = [
+        [name, interval_text(share), *rival_cells(against)]
+        for (share, name, _), against in zip(found_rows, family, strict=True)
+    ]
     split = interquartile_interval([rival[key] for key in keys])
-    shown = [row for _, row in rows] + [["fixed, split among the preferences", interval_text(split), "-", "-"]]
-    headings = ["strategy", "share of the exact front", "P(better than split)", "verdict"]
+    shown.append(["fixed, split among the preferences", interval_text(split), *["-"] * 4])
+    headings = ["strategy", "share of the exact front", "P(better than split)", "verdict", "p", "after Holm"]
     parts += [
         "## All environments and agents",
         table(headings, shown),
@@ -97,8 +102,8 @@ def _introduction(long: Sequence[Outcome], short: Sequence[Outcome], sweeps: Seq
         "# One run, or several short ones for the same price?\n\n"
         f"Runs of {_some(steps)} steps under each strategy, beside {_some(number)} runs of {_some(each)} steps under "
         "fixed weights that are judged as one set of policies. Front hypervolume on test data as a share of the exact "
-        "front's: interquartile means over environments, agents and seeds, and probabilities of improvement, with "
-        "95 % bootstrap intervals; "
+        "front's: interquartile means over environments, agents and seeds with 95 % bootstrap intervals, and "
+        "probabilities of improvement with p of the exact permutation test, also after Holm's correction; "
         "`python examples/benchmarks/equal_budget.py runs/bench-toy runs/bench-equal-budget`."
     )
 

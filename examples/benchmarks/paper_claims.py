@@ -21,16 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from scipy.stats import bootstrap
+from scipy import stats
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, Summary, summarise
+from paretune.bench.reports.certainty import p_text
+from paretune.bench.reports.stored_results import read_results
 from paretune.bench.reports.texts import interval_text, table
-from paretune.bench.statistics.estimates import FEWEST_RUNS
 from paretune.bench.statistics.summary import Interval
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = "hypervolume, as published"
+FEWEST_VALUES = 5
+"""Fewest values whose mean has an interval."""
 
 
 @dataclass(kw_only=True)
@@ -38,13 +41,16 @@ class Settings:
     """Settings of the comparison with the paper."""
 
     folder: tyro.conf.Positional[Path]
-    """Folder of the benchmark."""
+    """Folder of the benchmark, or its results.parquet."""
     out: Path = HERE / "paper_claims.md"
     """Page to write."""
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """Return the finished cells of a benchmark's folder."""
+    """Return the finished cells of a benchmark's folder, or of its results file."""
+    if folder.is_file():
+        arms = [arm for comparison in read_results(folder).comparisons for arm in comparison.arms]
+        return [run for arm in arms for run in arm.outcomes if run.runs == 1]
     found = sorted((folder / "cells").glob("*/*/*/*/seed-*/outcome.json"))
     if not found:
         raise ValueError(f"folder: {str(folder)!r} must be a benchmark's with finished cells, but has none")
@@ -52,11 +58,12 @@ def read_outcomes(folder: Path) -> list[Outcome]:
 
 
 def mean_with_interval(values: Sequence[float]) -> Interval:
-    """Return the mean with a 95 % bootstrap interval (BCa); without one for too few values, or equal ones."""
-    if len(values) < FEWEST_RUNS or len(set(values)) < 2:
-        return Interval(float(np.mean(values)), -math.inf, math.inf)
-    low, high = bootstrap((np.array(values),), np.mean, rng=0).confidence_interval
-    return Interval(float(np.mean(values)), float(low), float(high))
+    """Return the mean with its 95 % t interval; without one for fewer than five values, or equal ones."""
+    mean = float(np.mean(values))
+    if len(values) < FEWEST_VALUES or len(set(values)) < 2:
+        return Interval(mean, -math.inf, math.inf)
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 def hypervolume_above_fixed(summary: Summary) -> str:
@@ -73,9 +80,10 @@ def hypervolume_above_fixed(summary: Summary) -> str:
                         interval_text(arm.measures["front_hypervolume"]),
                         interval_text(rival.probability),
                         rival.verdict,
+                        p_text(rival.p),
                     ]
                 )
-    headings = ["agent, preference", "order", "front hypervolume", "P(better than fixed)", "verdict"]
+    headings = ["agent, preference", "order", "front hypervolume", "P(better than fixed)", "verdict", "p"]
     return table(headings, sorted(rows))
 
 
@@ -192,7 +200,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
         "The paper: Lu et al., arXiv 2509.11452, an 8 B model on MATH-500, one seed. Here: "
         f"{', '.join(sorted({outcome.env for outcome in outcomes}))}, {seeds} seeds, {len(outcomes)} runs of "
         f"{outcomes[0].setup['steps']} steps; policies chosen on validation, measured on test data; means or "
-        "interquartile means over seeds with 95 % bootstrap intervals. "
+        "interquartile means over seeds with 95 % t intervals and bootstrap intervals. "
         "`python examples/benchmarks/paper_claims.py runs/bench-arithmetic` writes this page from the cells of "
         "`paretune bench --config examples/benchmarks/arithmetic.toml`; see [arithmetic.md](arithmetic.md).",
         "## 1. Hypervolume-guided fronts lie above those of fixed weights",

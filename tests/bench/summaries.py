@@ -63,11 +63,23 @@ def _ranked(arm: tuple[str, str], place: int, comparisons: int) -> Ranked:
         weighting=arm[0],
         preference=arm[1],
         score=Interval(value, value - 0.0213, value + 0.0187),
-        improvement=None if baseline else _probability(place),
-        verdict="" if baseline else _verdict(place),
-        improvement_over_best=None if baseline else _probability(place + 2),
-        verdict_over_best="" if baseline else _verdict(place + 2),
+        over_baseline=None if baseline else _rival((BASELINE, arm[1]), place),
+        over_best=None if baseline else _rival(None, place + 2),
         comparisons=comparisons,
+    )
+
+
+def _rival(arm: tuple[str, str] | None, place: int) -> Rival:
+    verdict = _verdict(place)
+    return Rival(
+        arm=arm,
+        probability=_probability(place),
+        verdict=verdict,
+        p=0.004 * (place + 1),
+        ties=0.25,
+        family=3,
+        adjusted=0.012 * (place + 1),
+        corrected=verdict if place < 3 else "not distinguishable",
     )
 
 
@@ -84,10 +96,7 @@ def _verdict(place: int) -> str:
 def _arm(env: str, agent: str, arm: tuple[str, str], place: int, seeds: int, objectives: int, steps: int) -> Arm:
     baseline = arm[0] == BASELINE
     values = {measure: 0.5 + 0.1 * i - 0.01 * place for i, measure in enumerate(MEASURES)}
-    rivals = {
-        measure: Rival(arm=(BASELINE, arm[1]), probability=_probability(place), verdict=_verdict(place))
-        for measure in MEASURES
-    }
+    rivals = {measure: _rival((BASELINE, arm[1]), place) for measure in MEASURES}
     return Arm(
         weighting=arm[0],
         preference=arm[1],

@@ -97,6 +97,12 @@ def test_a_benchmark_runs_reports_and_is_not_run_again(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     assert cell.stat().st_mtime_ns == before
     assert main([*words, "--report"]) == 0
+    again = ["bench", "--report", str(tmp_path / "b" / "results.parquet"), "--out", str(tmp_path / "again")]
+    assert main(again) == 0
+    assert "again/report.md" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["report.html", "report.md", "verdicts.png"]
+    for name in ("report.md", "report.html"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert main([*words, "--group-size", "4"]) == 2
     assert "holds another cell" in capsys.readouterr().err
 
@@ -155,6 +161,8 @@ def test_cells_that_fail_are_named_and_give_exit_code_1(tmp_path, capsys):
         (["--tune", "lrr=1,2"], "unknown tuned setting 'lrr': did you mean 'lr'"),
         (["--tune", "lr=1,2", "--tune-seeds", "0"], "tune_seeds: must be a whole number of at least 1, got 0"),
         (["--tune", "lr=1,2", "--seed", "999"], "seeds: must be others than those of the trials"),
+        (["--report", "missing.parquet"], "no such results file: 'missing.parquet'"),
+        (["--report", "pyproject.toml"], "report: must be a Parquet file, got 'pyproject.toml'"),
     ],
 )
 def test_bad_use_is_told_before_anything_runs(tmp_path, capsys, words, message):

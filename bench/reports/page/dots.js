@@ -95,7 +95,7 @@ function rankingPictures() {
     picture("ranking-baseline", "Probabilities of improvement over the baseline", height, () =>
       dotPlot(BASELINE_CHANCE, entries((ranked) => ranked.baseline?.probability), CHANCE),
     ),
-    picture("ranking-best", "Probabilities of improvement over the best fixed arm", height, () =>
+    picture("ranking-best", "Probabilities of improvement over the chosen fixed arm", height, () =>
       dotPlot(BEST_CHANCE, entries((ranked) => ranked.best?.probability), CHANCE),
     ),
   ];
@@ -119,7 +119,7 @@ function measurePictures() {
     picture("baseline-dots", "Probabilities of improvement over the baseline by the chosen measure", height, () =>
       dotPlot(BASELINE_CHANCE, rivals("baseline"), CHANCE),
     ),
-    picture("best-dots", "Probabilities of improvement over the best fixed arm by the chosen measure", height, () =>
+    picture("best-dots", "Probabilities of improvement over the chosen fixed arm by the chosen measure", height, () =>
       dotPlot(BEST_CHANCE, rivals("best"), CHANCE),
     ),
   ];

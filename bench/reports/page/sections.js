@@ -55,8 +55,8 @@ function rankingSection() {
       : "0 for the worst and 1 for the best run of its comparison";
   const lead = `The score of a run is ${score}. Shown are the interquartile mean over comparisons and seeds with its 95 %
     bootstrap interval, and the probability that a run does better than one of the baseline “${OVERVIEW.baseline}” with
-    the same preference, or than one of the fixed arm that turned out best, with the verdict that follows from its
-    interval.`;
+    the same preference, or than one of the fixed arm that is best on other seeds, with the verdict that follows from
+    its interval. Small: p of the exact permutation test, and p after Holm's correction for all arms in the column.`;
   return section(
     "ranking-section",
     "Ranking",
@@ -82,7 +82,7 @@ function comparisonSection() {
   );
 }
 
-const COST = "What a run took, as a multiple of what the baseline with the same preference took (or the best fixed arm).";
+const COST = "What a run took, as a multiple of what the baseline with the same preference took (or the chosen fixed arm).";
 
 function fairnessPart() {
   const { differences } = comparison();
@@ -105,9 +105,16 @@ function measuresPart() {
     refilled("measures-box", measuresTable),
     fields(choice("measure", "measure", "Measure in the pictures and below", options)),
     refilled("explanation", () => [element("p", { class: "note" }, explained(chosen.measure))]),
+    comparison().power ? element("p", { class: "note", id: "power" }, comparison().power) : null,
+    refilled("choice", () => [choiceNote()]),
     dotGrid(...measurePictures()),
     refilled("rivals-box", rivalsTable),
   );
+}
+
+function choiceNote() {
+  const words = comparison().chosen[chosen.measure];
+  return words ? element("p", { class: "note" }, `By this measure ${words}.`) : null;
 }
 
 function frontsPart(objectives) {

@@ -25,8 +25,18 @@ function verdict(words) {
 function chance(rival, named = false) {
   if (!rival) return nothing();
   const name = named ? element("span", { class: "rival" }, `over ${armName(rival.arm)}`) : null;
-  return element("span", { class: "chance" }, interval(rival.probability), verdict(rival.verdict), name);
+  return element("span", { class: "chance" }, interval(rival.probability), verdict(rival.verdict), certainty(rival), name);
 }
+
+// The p-value as it is and after Holm's correction, and the share of tied pairs where there are any.
+function certainty(rival) {
+  const holm = rival.family > 1 ? `; of ${rival.family} ${rival.holm}${rival.holds ? ", holds" : ", open"}` : "";
+  const ties = rival.ties ? `; ties ${Math.round(100 * rival.ties)} %` : "";
+  return element("small", { class: "certainty", title: CERTAINTY }, `p ${rival.p}${holm}${ties}`);
+}
+
+const CERTAINTY = `p of the exact permutation test; then p after Holm's correction for so many comparisons, and whether the
+  verdict holds with it; then the share of tied pairs`;
 
 function armHeading(index) {
   return element("span", { class: "arm-heading" }, swatch(index), element("span", {}, armName(index)));
@@ -64,7 +74,7 @@ function hiddenNote(arms) {
 }
 
 const BASELINE_CHANCE = "P(better than baseline)";
-const BEST_CHANCE = "P(better than best fixed)";
+const BEST_CHANCE = "P(better than chosen fixed)";
 
 function rankingTable() {
   const several = OVERVIEW.comparisons.length > 1;

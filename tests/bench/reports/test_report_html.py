@@ -9,9 +9,11 @@ import pytest
 
 pytest.importorskip("plotly", reason="needs plotly, of the extra bench")
 
+from paretune.bench.reports.certainty import p_text
 from paretune.bench.reports.report_html import html
 from paretune.bench.statistics.summarise import summarise
-from paretune.bench.statistics.summary import Interval, Trial, Tuned
+from paretune.bench.statistics.summary import Rival
+from paretune.bench.tuned import Trial, Tuned
 from tests.bench.browser import Browser
 from tests.bench.outcomes import outcome
 from tests.bench.summaries import OBJECTIVES, summary
@@ -62,16 +64,18 @@ def test_the_ranking_table_has_the_summary_s_numbers(show: Any, browser: Browser
         name, rank, score, over_baseline, over_best, comparisons = (" ".join(cell.split()) for cell in row)
         assert (name, rank, comparisons) == (ranked.weighting, str(place + 1), "2")
         assert score == f"{ranked.score.value:.3f} [{ranked.score.low:.3f}, {ranked.score.high:.3f}]"
-        assert_chance(over_baseline, ranked.improvement, ranked.verdict)
-        assert_chance(over_best, ranked.improvement_over_best, ranked.verdict_over_best)
+        assert_chance(over_baseline, ranked.over_baseline)
+        assert_chance(over_best, ranked.over_best)
 
 
-def assert_chance(cell: str, probability: Interval | None, verdict: str) -> None:
-    if probability is None:
+def assert_chance(cell: str, rival: Rival | None) -> None:
+    if rival is None:
         assert cell == NONE
-    else:
-        assert cell.startswith(f"{probability.value:.3f} [{probability.low:.3f}, {probability.high:.3f}] ")
-        assert cell.endswith(f" {verdict}")
+        return
+    probability, holds = rival.probability, "holds" if rival.corrected in ("better", "worse") else "open"
+    assert cell.startswith(f"{probability.value:.3f} [{probability.low:.3f}, {probability.high:.3f}] ")
+    certainty = f"p {p_text(rival.p)}; of {rival.family} {p_text(rival.adjusted)}, {holds}; ties 25 %"
+    assert cell.endswith(f" {rival.verdict} {certainty}")
 
 
 def test_a_strategy_that_is_switched_off_leaves_every_picture_and_table(show: Any, browser: Browser) -> None:
@@ -201,7 +205,7 @@ def test_an_unfinished_benchmark_says_so_and_shows_why_cells_failed(show: Any, b
 
 def test_an_invalid_setting_and_what_was_tuned_stand_before_everything(browser: Browser, tmp_path: Path) -> None:
     trials = [
-        Trial(settings={"lr": 0.1}, runs=4, failed=0, own=Interval(0.5, 0.4, 0.6), gain=Interval(-0.1, -0.2, 0.0)),
+        Trial(settings={"lr": 0.1}, runs=4, failed=0, own=[0.4, 0.6], gain=[-0.2, 0.0]),
         Trial(settings={"lr": 0.2}, runs=1, failed=3, own=None, gain=None),
     ]
     tuned = Tuned(env="Toy", agent="GRPO", seeds=[1000], trials=trials, chosen={"lr": 0.1}, remark="<b>so</b>")
@@ -216,7 +220,7 @@ def test_an_invalid_setting_and_what_was_tuned_stand_before_everything(browser: 
     assert browser.texts("#nothing") == ["No arm is ranked: no setting is valid."]
     assert browser.texts("#tuned-0 caption") == ["Toy, GRPO: lr=0.1 (<b>so</b>)"]
     assert browser.texts("#tuned-0 tbody th") == ["lr=0.1 (chosen)", "lr=0.2"]
-    assert browser.texts("#tuned-0 tbody td")[:3] == ["4", "0", "0.500 [0.400, 0.600]"]
+    assert browser.texts("#tuned-0 tbody td")[:3] == ["4", "0", "0.500 [-0.771, 1.771]"]
     assert browser.texts("#gains tbody th") == ["fixed · a", "fixed · b", "saw · a"]
     # The own weighted objective of (.1, .2) is .15, of (.05, .1) .075: -.075 in every run.
     assert browser.texts("#gains tbody tr:first-child td")[2:5] == ["0.150", "0.075", "-0.075 [-0.075, -0.075]"]

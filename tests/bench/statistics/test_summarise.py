@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from paretune.bench.outcome import Outcome
+from paretune.bench.statistics.power import runs_needed
 from paretune.bench.statistics.summarise import summarise
-from paretune.bench.statistics.summary import Arm, Failure, Interval, Summary
+from paretune.bench.statistics.summary import Arm, Choice, Failure, Interval, Summary
 from tests.bench.outcomes import arm, outcome
 
 LOW, MIDDLE, HIGH = (np.linspace(start, start + 0.08, 5) for start in (0.3, 0.5, 0.7))
@@ -32,7 +33,7 @@ def test_arms_are_compared_with_the_fixed_one_of_their_preference() -> None:
     assert saw.measures["front_hypervolume"].value == pytest.approx(np.mean(HIGH[1:4] ** 2))
     rival = saw.against_baseline["front_hypervolume"]
     assert (rival.arm, rival.verdict) == (("fixed", "balanced"), "better")
-    assert rival.probability == Interval(1.0, 1.0, 1.0)
+    assert rival.probability == Interval(1.0, pytest.approx(0.6), 1.0) and rival.p == pytest.approx(2 / 252)
     assert random.against_baseline["front_hypervolume"].verdict == "worse"
     assert find(summary, "fixed").against_baseline == {} and find(summary, "fixed").against_best_fixed == {}
 
@@ -45,15 +46,37 @@ def test_measures_of_which_less_is_better_are_turned_round() -> None:
     assert [ranked.weighting for ranked in summary.ranking] == ["saw", "fixed"]
 
 
-def test_the_best_fixed_arm_is_found_for_each_measure_in_hindsight() -> None:
+def test_the_best_fixed_arm_is_chosen_for_each_measure_on_other_seeds() -> None:
     runs = arm("fixed", MIDDLE, "balanced") + arm("fixed", HIGH, "first") + arm("saw", MIDDLE + 0.1, "balanced")
     summary = summarise(runs, name="toy")
-    saw, best = find(summary, "saw"), find(summary, "fixed", "first")
-    assert saw.against_baseline["front_hypervolume"].verdict == "better"
-    assert saw.against_best_fixed["front_hypervolume"].arm == ("fixed", "first")
-    assert saw.against_best_fixed["front_hypervolume"].verdict == "worse"
-    assert "front_hypervolume" not in best.against_best_fixed
-    assert find(summary, "fixed").against_best_fixed["front_hypervolume"].verdict == "worse"
+    saw, name = find(summary, "saw"), "front_hypervolume"
+    assert saw.against_baseline[name].verdict == "better"
+    assert (saw.against_best_fixed[name].arm, saw.against_best_fixed[name].verdict) == (("fixed", "first"), "worse")
+    assert saw.against_best_fixed[name].p == pytest.approx(2 / 56)  # five runs against three
+    choice = Choice(arm=("fixed", "first"), chosen_on=(1, 3), tested_on=(0, 2, 4))
+    assert summary.comparisons[0].chosen[name] == choice
+    # Fixed arms are what is chosen from: who is not chosen has had bad luck with the seeds that choose.
+    assert find(summary, "fixed").against_best_fixed == find(summary, "fixed", "first").against_best_fixed == {}
+    own = summarise(runs, name="toy").ranking[1].over_best
+    assert own is not None and (own.arm, own.verdict) == (None, "worse")
+
+
+def test_too_few_seeds_to_choose_and_test_give_no_verdict_against_the_best_fixed_arm() -> None:
+    runs = arm("fixed", MIDDLE[:4]) + arm("fixed", HIGH[:4], "first") + arm("saw", HIGH[:4] + 0.1)
+    summary = summarise(runs, name="toy")
+    assert find(summary, "saw").against_best_fixed == {} and summary.ranking[0].over_best is None
+    assert summary.comparisons[0].chosen["front_hypervolume"].tested_on == ()
+    assert find(summary, "saw").against_baseline["front_hypervolume"].p == pytest.approx(2 / 70)
+
+
+def test_what_a_comparison_can_tell_follows_from_the_spread_of_its_main_measure() -> None:
+    levels = np.sqrt([0.1, 0.2, 0.3, 0.4, 0.5])
+    power = summarise(arm("fixed", levels) + arm("saw", levels), name="toy").comparisons[0].power
+    assert power is not None
+    assert (power.spread, power.level) == (pytest.approx(math.sqrt(0.025)), pytest.approx(0.3))
+    assert power.runs == (5,) and power.needed == runs_needed(power.spread, 0.05 * power.level)
+    both = summarise(arm("fixed", levels) + arm("fixed", levels, "first") + arm("saw", levels), name="toy")
+    assert both.comparisons[0].power is not None and both.comparisons[0].power.runs == (5, 3)
 
 
 def test_races_end_at_the_first_validation_that_reaches_the_baselines_last_hypervolume() -> None:
@@ -96,7 +119,8 @@ def test_without_fixed_arms_there_are_measures_and_no_comparisons() -> None:
     summary = summarise(arm("saw", HIGH) + arm("random", LOW), name="toy")
     saw = find(summary, "saw")
     assert (saw.against_baseline, saw.against_best_fixed, saw.extra_cost, saw.reached) == ({}, {}, {}, None)
-    assert summary.ranking[0].improvement is None and summary.ranking[0].verdict == ""
+    assert summary.ranking[0].over_baseline is None and summary.ranking[0].over_best is None
+    assert summary.comparisons[0].chosen == {} and summary.comparisons[0].power is None
 
 
 def test_one_seed_gives_neither_intervals_nor_verdicts() -> None:
@@ -105,21 +129,22 @@ def test_one_seed_gives_neither_intervals_nor_verdicts() -> None:
     assert saw.measures["front_hypervolume"].low == -math.inf
     assert saw.against_baseline["front_hypervolume"].probability == Interval(1.0, 0.0, 1.0)
     assert saw.against_baseline["front_hypervolume"].verdict == "not distinguishable at 1 seed"
-    assert summary.ranking[0].verdict == "not distinguishable at 1 seed"
+    over = summary.ranking[0].over_baseline
+    assert over is not None and over.verdict == "not distinguishable at 1 seed"
 
 
 def test_what_differs_between_arms_is_said() -> None:
     runs = arm("fixed", MIDDLE[:2]) + arm("saw", HIGH[:2], lr=2e-3)
     runs += arm("random", LOW[:1], start=[0.1, 0.25]) + [outcome("gradient", seed=s, steps=40) for s in (0, 1)]
     differences = "\n".join(summarise(runs, name="toy").comparisons[0].differences)
-    assert "seeds: 0, 1 in fixed/balanced, saw/balanced, gradient/balanced; 0 in random/balanced" in differences
+    assert "seeds: 0, 1 in fixed/balanced, gradient/balanced, saw/balanced; 0 in random/balanced" in differences
     assert (
-        "settings.lr: 0.001 in fixed/balanced, random/balanced, gradient/balanced; 0.002 in saw/balanced" in differences
+        "settings.lr: 0.001 in fixed/balanced, gradient/balanced, random/balanced; 0.002 in saw/balanced" in differences
     )
     assert "(seed 0 and 1 more)" in differences
-    untrained = "[0.1, 0.2] in fixed/balanced, saw/balanced, gradient/balanced; [0.1, 0.25] in random/balanced (seed 0)"
+    untrained = "[0.1, 0.2] in fixed/balanced, gradient/balanced, saw/balanced; [0.1, 0.25] in random/balanced (seed 0)"
     assert f"validation of the untrained policy: {untrained}" in differences
-    assert "updates: 20 in fixed/balanced, saw/balanced, random/balanced; 40 in gradient/balanced" in differences
+    assert "updates: 20 in fixed/balanced, random/balanced, saw/balanced; 40 in gradient/balanced" in differences
     assert "responses: 2560 in" in differences and "steps: 20 in" in differences
     assert "weighting" not in differences and "tokens" not in differences
 
@@ -143,11 +168,12 @@ def test_the_ranking_is_over_all_comparisons_an_arm_takes_part_in() -> None:
     ]
     ranked = {item.weighting: item for item in summary.ranking}
     assert (ranked["saw"].comparisons, ranked["random"].comparisons) == (2, 1)
-    assert ranked["saw"].improvement is not None and ranked["saw"].improvement.value == pytest.approx(0.5)
-    assert ranked["saw"].verdict == "not distinguishable at 5 seeds"
-    assert ranked["random"].verdict == "worse" and ranked["random"].verdict_over_best == "worse"
-    assert (ranked["fixed"].improvement, ranked["fixed"].verdict) == (None, "")
-    assert (ranked["fixed"].improvement_over_best, ranked["fixed"].verdict_over_best) == (None, "")
+    saw, random = ranked["saw"].over_baseline, ranked["random"]
+    assert saw is not None and saw.probability.value == pytest.approx(0.5)
+    assert saw.verdict == "not distinguishable at 5 seeds"
+    for over in (random.over_baseline, random.over_best):
+        assert over is not None and over.verdict == over.corrected == "worse"
+    assert (ranked["fixed"].over_baseline, ranked["fixed"].over_best) == (None, None)
 
 
 def test_runs_that_gain_nothing_have_a_score_of_zero() -> None:
