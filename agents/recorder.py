@@ -196,14 +196,17 @@ class Recorder:
         write_checkpoint(path, state.policy, state.updater.optimizer, state.state_dict())
         self._saved = state.step
         if self.folder is not None and self._settings.keep != "all":
-            keep = state.archive.tags if self._settings.keep == "front" else []
-            self.folder.prune_checkpoints({self.folder.checkpoint_path(step).name for step in keep})
+            self.folder.prune_checkpoints({self.folder.checkpoint_path(step).name for step in self._chosen(state)})
 
     def _is_due(self, state: TrainingState, validated: bool) -> bool:
-        keep, entered = self._settings.keep, state.step in state.archive.tags
-        return state.step % self._settings.checkpoint_every == 0 or (
-            validated and (keep == "all" or (keep == "front" and entered))
-        )
+        wanted = self._settings.keep == "all" or state.step in self._chosen(state)
+        return state.step % self._settings.checkpoint_every == 0 or (validated and wanted)
+
+    def _chosen(self, state: TrainingState) -> set[int]:
+        """The steps whose checkpoints stay for what their validation was."""
+        keep = self._settings.keep
+        front = set(state.archive.tags) if keep in ("front", "fronts") else set()
+        return front | {0, *state.trained_front()} if keep == "fronts" else front
 
     def _history(self, folder: RunFolder) -> History:
         shape = (self._settings.prompts_per_step, self._settings.group_size, self._objectives)

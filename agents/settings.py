@@ -25,7 +25,7 @@ from paretune.weighting.advantages import Order
 LossMean = Literal["token", "response", "constant"]
 Schedule = Literal["constant", "linear", "cosine", "polynomial"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Keep = Literal["last", "front", "all"]
+Keep = Literal["last", "front", "fronts", "all"]
 SamplerName = Literal["transformers", "vllm", "vllm-server"]
 Credit = Literal["step", "episode"]
 GradientEstimate = Literal["split", "batch"]
@@ -188,7 +188,8 @@ class AgentSettings:
     checkpoint_every: Count = 10
     """Training steps between two checkpoints from which a run can be resumed."""
     keep: Keep = "last"
-    """Checkpoints that stay: the last one, also those of the archive's points, or all."""
+    """Checkpoints that stay: the last one (last); also those of the archive's points (front); also the untrained
+    policy's and those of what it alone dominates (fronts); or all."""
     pictures: bool = True
     """Draw front.png and weights.png at the end; `paretune plot` draws them later."""
 

@@ -44,6 +44,17 @@ class TrainingState:
     step: int
     performances: dict[int, Array]
 
+    def trained_front(self) -> list[int]:
+        """Return the steps, ascending, whose performance no other trained policy's dominates or equals.
+
+        The untrained policy's (step 0) is left out, and what it alone dominates is in.
+        """
+        archive = ParetoArchive(self.archive.reference)
+        for step in sorted(self.performances):
+            if step > 0:
+                archive.add(self.performances[step], tag=step)
+        return sorted(archive.tags)
+
     def state_dict(self) -> dict[str, Any]:
         """Return all but the policy and the optimizer, JSON-able."""
         last = self.gradients.last

@@ -6,12 +6,13 @@ Shapes: K objectives, S validations, T training steps that are kept, F points of
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from paretune.agents.files import write_json
+from paretune.weighting import ParetoArchive
 
 Vector = list[float]
 
@@ -81,7 +82,8 @@ class Outcome:
         reference: Reference point (K,) of the hypervolumes.
         curve: The run at its validations.
         course: The run at its training steps.
-        front: The policies that no other one of the run dominates on the validation split, by step.
+        front: The policies that no other one of the run dominates on the validation split, by step; the untrained one
+            (step 0) is often among them.
         final: The last policy.
         exact: The environment's exact Pareto front (E, K), where it is known.
         measures: What the run is judged by, from `paretune.bench.statistics.measures.MEASURES`; None where it is not
@@ -90,6 +92,12 @@ class Outcome:
             for each part, peak_memory_mb.
         setup: All arguments that the run was made from.
         runs: Runs that it is made of: 1, or those of a whole sweep.
+        own_weights: The preference (K,) that it is trained for, equal weights for an arm without one; None in outcomes
+            of versions that did not record it, and of a whole sweep.
+        untrained: The policy before the first step; None in outcomes of versions that did not record it.
+        trained: The policies after step 0 that no other one after step 0 dominates on the validation split, by step;
+            None in outcomes of versions that did not record it.
+        sweep_of: Label of the environment whose runs a whole sweep is made of; None for a single run.
     """
 
     env: str
@@ -108,6 +116,10 @@ class Outcome:
     cost: dict[str, float]
     setup: dict[str, Any]
     runs: int = 1
+    own_weights: Vector | None = None
+    untrained: Point | None = None
+    trained: list[Point] | None = None
+    sweep_of: str | None = None
 
     @property
     def comparison(self) -> tuple[str, str]:
@@ -118,6 +130,22 @@ class Outcome:
     def arm(self) -> tuple[str, str]:
         """Weighting and preference: what differs within a comparison."""
         return self.weighting, self.preference
+
+    @property
+    def start(self) -> Point | None:
+        """The untrained policy; of an older outcome, where its front holds it."""
+        return self.untrained or next((point for point in self.front if point.step == 0), None)
+
+    @property
+    def trained_front(self) -> list[Point] | None:
+        """The front without step 0; None where nothing of it is known.
+
+        Older outcomes did not test policies that the untrained one alone dominates: theirs is made of the front's other
+        policies and of the last one.
+        """
+        if self.trained is not None or not self.front:
+            return self.trained
+        return undominated([*(point for point in self.front if 0 < point.step < self.final.step), self.final])
 
     def write(self, path: Path) -> None:
         """Write the outcome as JSON, all or nothing."""
@@ -140,10 +168,22 @@ class Outcome:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
         """Return the outcome that `dataclasses.asdict` made `values` of."""
-        parts = {
+        parts: dict[str, Any] = {
             "curve": Curve(**values["curve"]),
             "course": Course(**values["course"]),
             "front": [Point(**point) for point in values["front"]],
             "final": Point(**values["final"]),
         }
+        if values.get("untrained") is not None:
+            parts["untrained"] = Point(**values["untrained"])
+        if values.get("trained") is not None:
+            parts["trained"] = [Point(**point) for point in values["trained"]]
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values} | parts)
+
+
+def undominated(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other one dominates or equals on the validation split, in their order."""
+    archive = ParetoArchive(len(points[0].validation))
+    for number, point in enumerate(points):
+        archive.add(point.validation, tag=number)
+    return [points[number] for number in sorted(archive.tags)]

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,14 @@ from paretune.agents.rules import Count, CountFromZero
 from paretune.agents.settings import AgentSettings, Keep
 from paretune.cli.arguments.entries import Entries, Preferences, ReportOf
 from paretune.cli.arguments.settings import parse_settings
+from paretune.cli.arguments.values import Values
 from paretune.cli.main import DONE, FAILED, INTERRUPTED
 from paretune.cli.tables import format_table
 
 if TYPE_CHECKING:
     from paretune.bench import Grid, Summary
     from paretune.bench.running.runner import Executor
+    from paretune.bench.tuned import Tuned
 
 
 OUTPUTS = {
@@ -58,6 +60,12 @@ class GridSettings:
     """Test prompts that the policies chosen on validation are measured on, the first ones; None is all."""
     name: str = "benchmark"
     """Name of the benchmark, in reports."""
+    tune: Values = field(default_factory=dict)
+    """Settings to tune before, with the values to try, such as lr=5e-5,1e-4,2e-4: each environment and agent takes the
+    ones with which the fixed arms alone end best on validation data, over seeds from 1000. Of several settings, all
+    combinations are tried."""
+    tune_seeds: Count = 3
+    """Seeds that each of these is tried with."""
 
     jobs: Count | None = None
     """Cells that run at the same time; None is one for each core, or with Ray as many as the cluster has room for."""
@@ -139,7 +147,7 @@ def _ended(summary: Summary, folder: Path, quiet: bool) -> int:
 
 
 def last_words(summary: Summary, folder: Path) -> str:
-    """Return the ranking, the cells that failed, and where everything is."""
+    """Return what was tuned, invalid settings, the ranking, the cells that failed, and where everything is."""
     rows = [
         (
             f"{arm.weighting}/{arm.preference}",
@@ -150,11 +158,25 @@ def last_words(summary: Summary, folder: Path) -> str:
         for arm in summary.ranking
     ]
     header = ("weighting/preference", "score", f"than {summary.baseline}", f"than chosen {summary.baseline}")
-    lines = [format_table(header, rows)] if rows else []
+    lines = [tuned_line(each) for each in summary.tuned]
+    lines += [
+        f"invalid setting: {each.env}, {each.agent}: {each.setting.reason}"
+        for each in summary.comparisons
+        if each.setting.verdict == "invalid"
+    ]
+    lines += [format_table(header, rows)] if rows else []
     lines += [f"failed: {failure.cell}: {failure.traceback.strip().splitlines()[-1]}" for failure in summary.failures]
     lines += [f"{summary.missing} cells have not run yet"] if summary.missing else []
     lines += ["", *(f"{name:<9} {folder / file}" for name, file in OUTPUTS.items() if (folder / file).exists())]
     return "\n".join(lines)
+
+
+def tuned_line(tuned: Tuned) -> str:
+    """Return what was chosen for an environment and agent."""
+    from paretune.bench.running.choices import setting_words
+
+    chosen = "nothing yet" if tuned.chosen is None else setting_words(tuned.chosen)
+    return f"tuned: {tuned.env}, {tuned.agent}: {chosen}" + (f" ({tuned.remark})" if tuned.remark else "")
 
 
 def grid_of(settings: BenchSettings) -> Grid:
@@ -176,6 +198,8 @@ def grid_of(settings: BenchSettings) -> Grid:
         policy=settings.policy,
         test_prompts=settings.test_prompts,
         name=settings.name,
+        tune=settings.tune,
+        tune_seeds=settings.tune_seeds,
     )
 
 

@@ -22,8 +22,11 @@ from paretune.bench.reports.page_lines import (
     short,
     thinned,
 )
+from paretune.bench.running.choices import setting_words
 from paretune.bench.statistics.measures import MEASURES, value_of
-from paretune.bench.statistics.summary import Arm, Comparison, Interval, Ranked, Rival, Summary
+from paretune.bench.statistics.summary import Arm, Comparison, Interval, Ranked, Rival, Setting, Summary
+from paretune.bench.statistics.validity import mean_interval
+from paretune.bench.tuned import Tuned
 
 EXACT_POINTS = 300
 
@@ -60,7 +63,11 @@ def overview(summary: Summary) -> dict[str, Any]:
         "weightings": len({outcome.weighting for outcome in single}),
         "preferences": len({outcome.preference for outcome in single}),
         "arms": [{"weighting": weighting, "preference": preference} for weighting, preference in names],
-        "comparisons": [{"env": comparison.env, "agent": comparison.agent} for comparison in summary.comparisons],
+        "comparisons": [
+            {"env": each.env, "agent": each.agent, "setting": each.setting.verdict, "reason": each.setting.reason}
+            for each in summary.comparisons
+        ],
+        "tuned": [_tuned(each) for each in summary.tuned],
         "ranking": [_ranked(ranked, names) for ranked in summary.ranking],
         "failures": [{"cell": failure.cell, "traceback": failure.traceback} for failure in summary.failures],
         "provenance": {str(name): str(value) for name, value in summary.provenance.items()},
@@ -77,9 +84,54 @@ def details(comparison: Comparison, names: Sequence[ArmName]) -> dict[str, Any]:
         "together": max((outcome.runs for outcome in outcomes), default=1),
         "exact": None if exact is None else rounded(_thinned_front(exact)),
         "differences": comparison.differences,
+        "setting": _setting(comparison.setting, names),
         "chosen": {name: choice_text(choice) for name, choice in comparison.chosen.items()},
         "power": power_text(comparison),
         "arms": [_arm(arm, names) for arm in comparison.arms],
+    }
+
+
+def _setting(setting: Setting, names: Sequence[ArmName]) -> dict[str, Any]:
+    return {
+        "verdict": setting.verdict,
+        "reason": setting.reason,
+        "untrained": {name: _interval(interval) for name, interval in setting.untrained.items()},
+        "gains": [
+            {
+                "arm": names.index((gain.weighting, gain.preference)),
+                "weights": rounded(gain.weights),
+                "seeds": gain.seeds,
+                "untrained": short(gain.untrained),
+                "final": short(gain.final),
+                "gain": _interval(gain.gain),
+                "picked": gain.picked_gain and _interval(gain.picked_gain),
+                "effect": gain.effect,
+                "share": short(gain.share),
+            }
+            for gain in setting.gains
+        ],
+        "apart": setting.apart.verdict,
+        "apartReason": setting.apart.reason,
+        "correlations": {name: short(value) for name, value in setting.apart.correlations.items()},
+    }
+
+
+def _tuned(tuned: Tuned) -> dict[str, Any]:
+    return {
+        "env": tuned.env,
+        "agent": tuned.agent,
+        "chosen": None if tuned.chosen is None else setting_words(tuned.chosen),
+        "remark": tuned.remark,
+        "trials": [
+            {
+                "settings": setting_words(trial.settings),
+                "runs": trial.runs,
+                "failed": trial.failed,
+                "own": trial.own and _interval(mean_interval(trial.own)),
+                "gain": trial.gain and _interval(mean_interval(trial.gain)),
+            }
+            for trial in tuned.trials
+        ],
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from paretune.bench.reports.page_data import arm_names, details, overview
 from paretune.bench.statistics.summary import Summary
 
-SCRIPTS = ("base", "choices", "tables", "pictures", "dots", "fronts", "curves", "sections", "main")
+SCRIPTS = ("base", "choices", "tables", "setting", "pictures", "dots", "fronts", "curves", "sections", "main")
 """Files of `page/`, in the order in which they are read."""
 
 

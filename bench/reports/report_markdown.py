@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from paretune.bench.reports.certainty import READING, choice_text, family_text, p_text, power_text, ties_text
+from paretune.bench.reports.setting_text import invalid_settings, setting, setting_heading, tuned, untrained_row
+from paretune.bench.reports.texts import NOTHING, cell_text, interval_text, table
 from paretune.bench.statistics.measures import MEASURES
-from paretune.bench.statistics.summary import Arm, Comparison, Failure, Interval, Rival, Summary
+from paretune.bench.statistics.summary import Arm, Comparison, Failure, Rival, Summary
 
-NOTHING = "-"
 SHOWN_FAILURES = 20
 """Failures that are listed; of more only the number is told."""
 
 
 def markdown(summary: Summary) -> str:
     """Return the report as Markdown: state, ranking, comparisons, failures and how to read it."""
-    parts = [f"# {summary.name}", *_state(summary), *_ranking(summary)]
+    parts = [f"# {summary.name}", *invalid_settings(summary), *_state(summary), *tuned(summary), *_ranking(summary)]
     parts += _families(summary)
     for comparison in summary.comparisons:
         parts += _comparison(comparison, summary)
@@ -33,7 +33,7 @@ def _state(summary: Summary) -> list[str]:
     return [
         state,
         lacks_text(summary.lacks),
-        "\n".join(f"- {_cell(name)}: {_code(value)}" for name, value in summary.provenance.items()),
+        "\n".join(f"- {cell_text(name)}: {_code(value)}" for name, value in summary.provenance.items()),
     ]
 
 
@@ -49,7 +49,8 @@ def lacks_text(lacks: Sequence[str]) -> str:
 
 def _ranking(summary: Summary) -> list[str]:
     if not summary.ranking:
-        return []
+        invalid = bool(summary.comparisons) and all(each.setting.verdict == "invalid" for each in summary.comparisons)
+        return ["## Ranking over all comparisons", "No arm is ranked: no setting is valid."] if invalid else []
     headings = ["rank", "arm", "score", *_rival_headings(summary.baseline), *_rival_headings("chosen fixed")]
     rows = []
     for place, ranked in enumerate(summary.ranking, 1):
@@ -69,7 +70,8 @@ def _ranking(summary: Summary) -> list[str]:
 
 def _families(summary: Summary) -> list[str]:
     """The families of the comparisons by the main measure, if a comparison is not all that there is."""
-    arms = [arm for comparison in summary.comparisons for arm in comparison.arms]
+    valid = [comparison for comparison in summary.comparisons if comparison.setting.verdict != "invalid"]
+    arms = [arm for comparison in valid for arm in comparison.arms]
     texts = [
         family_text(summary.baseline, [arm.against_baseline.get(summary.main) for arm in arms]),
         family_text("the chosen fixed arms", [arm.against_best_fixed.get(summary.main) for arm in arms]),
@@ -85,17 +87,19 @@ def _scale(main: str) -> str:
 
 
 def _comparison(comparison: Comparison, summary: Summary) -> list[str]:
-    parts = [f"## {comparison.env}, {comparison.agent}", f"Objectives: {', '.join(comparison.objectives)}."]
+    parts = [f"## {setting_heading(comparison)}", f"Objectives: {', '.join(comparison.objectives)}."]
     if comparison.differences:
-        found = "\n".join(f"- {_cell(difference)}" for difference in comparison.differences)
+        found = "\n".join(f"- {cell_text(difference)}" for difference in comparison.differences)
         parts.append(f"**Not the same in all arms, although it should be:**\n\n{found}")
     else:
         known = "" if "curve" in summary.lacks else " untrained policies,"
         parts.append(f"All arms had the same settings,{known} updates, responses and seeds.")
+    parts += setting(comparison)
     parts += _verdicts(comparison, summary)
     names = [name for name, what in MEASURES.items() if what.kind in ("volume", "run") and name != summary.main]
     names = [name for name in names if any(name in arm.measures for arm in comparison.arms)]
     rows = [[_name(arm), *(interval_text(arm.measures.get(name)) for name in names)] for arm in comparison.arms]
+    rows += untrained_row(comparison, names)
     parts.append("Other measures:\n\n" + table(["arm", *map(_label, names)], rows))
     return [*parts, _costs(comparison.arms)]
 
@@ -109,6 +113,7 @@ def _verdicts(comparison: Comparison, summary: Summary) -> list[str]:
     for arm in arms:
         rivals = [*rival_cells(arm.against_baseline.get(main)), *rival_cells(arm.against_best_fixed.get(main))]
         rows.append([_name(arm), str(len(arm.outcomes)), interval_text(arm.measures.get(main)), *rivals])
+    rows += [[*row, *[NOTHING] * (len(headings) - len(row))] for row in untrained_row(comparison, ["seeds", main])]
     text = f"By {_label(main)}" + (f"; {choice_text(choice)}:" if choice is not None else ":")
     return [
         text,
@@ -154,6 +159,11 @@ def _reading(summary: Summary) -> list[str]:
         "of Y, ties counting half. All pairs of runs are compared: that runs of the same seed share their first policy "
         "and prompts is not used.",
         *READING,
+        "A setting is valid if training raises every fixed arm's own weighted objective (its preference times the "
+        "performance of the last policy on test data) above the untrained policy's, on average over the seeds, and if "
+        "the mean over the fixed arms has an interval above 0. An invalid setting has no verdict and is not ranked. "
+        "Intervals of such gains are t intervals over the seeds.",
+        'The row "untrained" is the policy before the first step, alone; it takes no part in the ranking.',
         "Policies are chosen on validation data, and measured on test data. A race that more than a quarter of an "
         'arm\'s runs do not finish has "never" for its mean. Seconds and memory depend on what else the machine did.',
     ]
@@ -173,51 +183,6 @@ def rival_cells(rival: Rival | None) -> list[str]:
     if after == NOTHING and rival.corrected:
         after = f"open: {p_text(rival.adjusted)}"
     return [interval_text(rival.probability), rival.verdict, p_text(rival.p), after]
-
-
-def interval_text(interval: Interval | None) -> str:
-    """Return an interval as text; the value alone where there is none, or where nobody ever gets there.
-
-    Example:
-        >>> interval_text(Interval(0.41234, 0.4, 0.45)), interval_text(Interval(0.5, -math.inf, math.inf))
-        ('0.412 [0.400, 0.450]', '0.500')
-        >>> interval_text(Interval(20.0, 15.0, math.inf))
-        '20 [15, never]'
-    """
-    if interval is None:
-        return NOTHING
-    if interval.low in (-math.inf, math.inf):
-        return number_text(interval.value)
-    return f"{number_text(interval.value)} [{number_text(interval.low)}, {number_text(interval.high)}]"
-
-
-def number_text(value: float) -> str:
-    """Return a number with three digits; whole numbers, and those above 1000, without any after the point.
-
-    Example:
-        >>> [number_text(x) for x in (0.0, 0.41234, 0.00123, 12.3456, 20.0, 123456.7, math.inf)]
-        ['0', '0.412', '0.00123', '12.3', '20', '123457', 'never']
-    """
-    if math.isinf(value):
-        return "never"
-    if value == int(value) or abs(value) >= 1000:
-        return str(round(value))
-    if abs(value) < 0.01:
-        return f"{value:.3g}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) >= 1 else f"{value:.3f}"
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table, its columns padded so that it can be read as plain text too."""
-    cells = [[_cell(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    lines.insert(1, " | ".join("-" * width for width in widths))
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _code(text: str) -> str:

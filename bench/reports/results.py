@@ -20,18 +20,19 @@ PARTS = [field.name for field in fields(Outcome) if field.name not in (*LABELS, 
 """What an outcome has besides; its columns have the prefix `part/` and hold JSON."""
 
 ABOUT = b"paretune"
-"""Key of the file's metadata under which the benchmark's name, baseline, main measure, failures, missing cells and
-provenance stand, as JSON."""
+"""Key of the file's metadata under which the benchmark's name, baseline, main measure, failures, missing cells,
+provenance and what was tuned stand, as JSON."""
 
-ABOUT_NAMES = ("name", "baseline", "main", "failures", "missing", "provenance", "lacks")
+ABOUT_NAMES = ("name", "baseline", "main", "failures", "missing", "provenance", "lacks", "tuned")
 
 
 def write_results(path: Path, summary: Summary) -> None:
     """Write the finished cells of a benchmark as a Parquet file, all or nothing.
 
-    Columns: env, agent, weighting, preference, seed, every measure, cost/NAME, final/OBJECTIVE (the last policy on test
-    data), weight/OBJECTIVE and scale (at the last step that is kept), setup (JSON), and part/NAME with what reports are
-    made from besides (JSON): curve, course, front, final, exact, ... What is not defined is null.
+    Columns: env, agent, weighting, preference, seed, every measure, cost/NAME, final/OBJECTIVE and untrained/OBJECTIVE
+    (the last policy and the one before the first step, on test data), preference/OBJECTIVE (what the run is for),
+    weight/OBJECTIVE and scale (at the last step that is kept), setup (JSON), and part/NAME with what reports are made
+    from besides (JSON): curve, course, front, final, exact, ... What is not defined is null.
 
     Raises:
         ValueError: If pyarrow is not installed.
@@ -41,8 +42,8 @@ def write_results(path: Path, summary: Summary) -> None:
     columns = columns_of(outcomes)
     table = pa.table({name: pa.array(values, _type(pa, name)) for name, values in columns.items()})
     everything = asdict(summary)
-    about = json.dumps({name: everything[name] for name in ABOUT_NAMES})
-    table = table.replace_schema_metadata({ABOUT: about.encode()})
+    about = {name: everything[name] for name in ABOUT_NAMES}
+    table = table.replace_schema_metadata({ABOUT: json.dumps(about).encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -61,10 +62,18 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         **{name: outcome.measures.get(name) for name, what in MEASURES.items() if what.kind != "cost"},
         **{f"cost/{name}": float(value) for name, value in outcome.cost.items()},
         **{f"final/{name}": value for name, value in zip(outcome.objectives, outcome.final.test, strict=True)},
+        **_by_objective("untrained", outcome, None if outcome.start is None else outcome.start.test),
+        **_by_objective("preference", outcome, outcome.own_weights),
         **_ends(outcome.objectives, course.direction, course.scale),
         "setup": json.dumps(outcome.setup, sort_keys=True),
         **{f"part/{name}": json.dumps(everything[name], separators=(",", ":")) for name in PARTS},
     }
+
+
+def _by_objective(prefix: str, outcome: Outcome, values: Sequence[float] | None) -> dict[str, float]:
+    """Columns PREFIX/OBJECTIVE, where there are values (K,)."""
+    names = [f"{prefix}/{name}" for name in outcome.objectives]
+    return {} if values is None else dict(zip(names, values, strict=True))
 
 
 def _ends(objectives: Sequence[str], direction: Sequence[Sequence[float]], scale: Sequence[float]) -> dict[str, float]:

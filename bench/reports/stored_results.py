@@ -18,6 +18,7 @@ from paretune.bench.reports.results import ABOUT, LABELS, PARTS, parquet_library
 from paretune.bench.statistics.measures import MEASURES
 from paretune.bench.statistics.summarise import summarise
 from paretune.bench.statistics.summary import Failure, Summary
+from paretune.bench.tuned import Tuned
 
 NEEDED = ("reference", "curve", "course", "front", "final", "exact")
 """Parts of an outcome that files of older versions lack."""
@@ -52,6 +53,7 @@ def read_results(path: str | Path, *, main: str | None = None) -> Summary:
         missing=about.get("missing", 0),
         provenance=about.get("provenance", {}),
         lacks=lacks,
+        tuned=[Tuned.from_dict(each) for each in about.get("tuned", [])],
     )
 
 

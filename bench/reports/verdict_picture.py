@@ -40,7 +40,8 @@ def draw_verdicts(path: str | os.PathLike[str], summary: Summary) -> Path:
     if not ranking:
         raise ValueError("summary: must have at least one arm in its ranking to draw it, got none")
     rows = [(arm.weighting, arm.preference) for arm in ranking]
-    comparisons = [each for each in summary.comparisons if any(_key(arm) in rows for arm in each.arms)]
+    valid = [each for each in summary.comparisons if each.setting.verdict != "invalid"]
+    comparisons = [each for each in valid if any(_key(arm) in rows for arm in each.arms)]
     comparisons = comparisons[:MOST_COMPARISONS]
     width, height = 3.2 + 1.8 + PANEL_INCHES * len(comparisons), 1.4 + ROW_INCHES * len(rows)
     figure = Figure(figsize=(max(6.0, width), height), dpi=110, layout="constrained")

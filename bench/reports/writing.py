@@ -6,7 +6,7 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
-from paretune.agents.files import atomic_path
+from paretune.agents.files import atomic_path, remove
 from paretune.bench.reports.report_html import html
 from paretune.bench.reports.report_markdown import markdown
 from paretune.bench.reports.results import write_results
@@ -48,9 +48,10 @@ def write_reports(bench: Bench) -> Summary:
         outcomes + [run for run in sweeps if rivals[run.comparison] > 1],
         name=bench.grid.name,
         baseline=bench.grid.baseline,
-        failures=failures,
+        failures=bench.failed_trials() + failures,
         missing=len(bench.cells) - len(outcomes) - len(failures),
         provenance=bench.provenance(),
+        tuned=bench.tuned(),
     )
     bench.folder.mkdir(parents=True, exist_ok=True)
     write_results(bench.folder / RESULTS, summary)
@@ -86,5 +87,6 @@ def _write(summary: Summary, folder: Path) -> None:
     for name, text in texts.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    remove(folder / PICTURE)
     if summary.ranking:
         draw_verdicts(folder / PICTURE, summary)

@@ -19,7 +19,7 @@ from paretune.agents.files import atomic_path, remove, write_json
 from paretune.agents.runs.metrics import Line
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.bench.outcome import Course, Curve, Outcome, Point
-from paretune.bench.running.grid import Cell, agent_arguments
+from paretune.bench.running.grid import KEEP, Cell, agent_arguments, own_weights
 from paretune.bench.running.memory import peak_memory_mb
 from paretune.bench.statistics.measures import measure
 from paretune.weighting import ParetoArchive
@@ -40,12 +40,14 @@ class Work:
         folder: Its folder.
         threads: Threads of torch; None leaves them as they are.
         keep_checkpoints: Leave the checkpoints in the run's folder.
+        trial: Try settings: only validation counts, and test data is not looked at.
     """
 
     cell: Cell
     folder: Path
     threads: int | None = None
     keep_checkpoints: bool = False
+    trial: bool = False
 
     @property
     def ended(self) -> bool:
@@ -95,8 +97,11 @@ def run_cell(work: Work) -> bool:
     agent = _agent(setup, run)
     if agent.step < setup["steps"] and agent.train(setup["steps"] - agent.step).interrupted:
         return False
-    points = _test(agent, run, setup["test_prompts"])
-    _outcome(work.cell, agent, run, points).write(work.folder / RESULT)
+    if work.trial:
+        write_json(work.folder / RESULT, _trial(agent, setup))
+    else:
+        points = _test(agent, run, setup["test_prompts"])
+        _outcome(work.cell, agent, run, points).write(work.folder / RESULT)
     if not work.keep_checkpoints:
         remove(run.path / "checkpoints")
     return True
@@ -104,30 +109,40 @@ def run_cell(work: Work) -> bool:
 
 def _agent(setup: Mapping[str, Any], run: RunFolder) -> Agent:
     """Return the agent of a cell as far as it is trained."""
-    if run.config_path.exists() and run.checkpoints():
+    if run.config_path.exists() and run.checkpoints() and run.config().get("keep") == KEEP:  # else some may be gone
         return Agent.load(run.path)
     return agent_class(setup["agent"])(out=run.path, overwrite=True, **agent_arguments(setup))
 
 
-def _test(agent: Agent, run: RunFolder, prompts: int | None) -> list[Point]:
-    """Return the policies that no other one dominates on the validation split, and the last one, by step."""
-    points = []
-    for step in sorted({*agent.archive.tags, agent.step}):
+def _test(agent: Agent, run: RunFolder, prompts: int | None) -> dict[int, Point]:
+    """Return, by step, the untrained policy, the last one, and those on the fronts with and without step 0."""
+    points = {}
+    for step in sorted({0, *agent.archive.tags, *agent.trained_front(), agent.step}):
         last = step == agent.step
         policy = agent if last else Agent.load(run.path, run.checkpoint_path(step).name, env=agent.env)
         test = policy.assess("test", len(agent.task.starts("test", prompts))).mean
-        points.append(Point(step=step, validation=agent.performances[step].tolist(), test=test.tolist()))
+        points[step] = Point(step=step, validation=agent.performances[step].tolist(), test=test.tolist())
     return points
 
 
-def _outcome(cell: Cell, agent: Agent, run: RunFolder, points: Sequence[Point]) -> Outcome:
+def _trial(agent: Agent, setup: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return the preference (K,), and the validation performance (K,) of the untrained and of the last policy."""
+    return {
+        "weights": own_weights(setup, len(agent.objectives)),
+        "untrained": agent.performances[0].tolist(),
+        "last": agent.performances[agent.step].tolist(),
+    }
+
+
+def _outcome(cell: Cell, agent: Agent, run: RunFolder, points: Mapping[int, Point]) -> Outcome:
     metrics = run.metrics()
     lines = [line for line in metrics if line["step"] > 0]
     reference = agent.archive.reference.tolist()
     per_step = agent.settings.epochs * agent.settings.minibatches
     curve = _curve(agent, lines, per_step)
-    front = [point for point in points if point.step in agent.archive.tags]
-    final, exact = points[-1], _exact_front(agent)
+    front = [points[step] for step in sorted(agent.archive.tags)]
+    trained = [points[step] for step in agent.trained_front()]
+    final, exact = points[agent.step], _exact_front(agent)
     return Outcome(
         env=cell.env,
         agent=cell.agent,
@@ -141,9 +156,12 @@ def _outcome(cell: Cell, agent: Agent, run: RunFolder, points: Sequence[Point]) 
         front=front,
         final=final,
         exact=exact,
-        measures=measure(curve, front, final, reference, exact),
+        measures=measure(curve, front, final, reference, exact, trained),
         cost={"updates": agent.step * per_step, **_cost(agent, metrics)},
         setup=dict(cell.setup),
+        own_weights=own_weights(cell.setup, len(agent.objectives)),
+        untrained=points[0],
+        trained=trained,
     )
 
 

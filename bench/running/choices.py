@@ -101,6 +101,16 @@ def choices(kind: type[Choice], argument: str, entries: Sequence[str | Options])
     return [_choice(kind, argument, {kind.key: entry} if isinstance(entry, str) else entry) for entry in entries]
 
 
+def setting_words(settings: Options) -> str:
+    """Return settings as words NAME=VALUE.
+
+    Example:
+        >>> setting_words({"lr": 5e-05, "order": "weigh_first"})
+        'lr=5e-05 order=weigh_first'
+    """
+    return " ".join(f"{name}={value}" for name, value in settings.items())
+
+
 def _choice(kind: type[Choice], argument: str, table: Options) -> Choice:
     if not isinstance(table, Mapping) or kind.key not in table:
         raise ValueError(f"{argument}: must be names, or tables with the key {kind.key!r}, got {table!r}")

@@ -16,6 +16,7 @@ from paretune.agents.rules import Count, check
 from paretune.agents.settings import agent_settings
 from paretune.bench.running.choices import AgentChoice, EnvChoice, WeightingChoice, choices, named_preferences
 from paretune.envs.suggest import unknown_name
+from paretune.weighting import resolve_preference
 from paretune.weighting.catalog import option_names, resolve_weighting
 
 FIXED_BY_BENCH = {
@@ -23,6 +24,9 @@ FIXED_BY_BENCH = {
     "keep": "a benchmark keeps the checkpoints that it measures",
     "pictures": "a benchmark draws its own",
 }
+
+KEEP = "fronts"
+"""The setting `keep` of all cells: of every policy that is tested, there is a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,9 @@ class Grid:
         baseline: Label of the weighting that the others are compared with.
         test_prompts: Test prompts (or starts) that the chosen policies are measured on, the first ones; None is all.
         name: Name of the benchmark.
+        tune: Values to try of some settings, by name; of all combinations, each environment and agent takes the one
+            with which the fixed arms (the baseline's) end best on validation data.
+        tune_seeds: Seeds of these trials; they are others than the grid's.
 
     Example:
         >>> grid = Grid(envs=["paretune/TokenConvex-v0"], agents=["rloo"], weightings=["fixed", "saw"], seeds=3)
@@ -91,6 +98,8 @@ class Grid:
     baseline: str = "fixed"
     test_prompts: int | None = None
     name: str = "benchmark"
+    tune: Mapping[str, Sequence[Any]] | None = None
+    tune_seeds: int = 3
 
     def cells(self) -> list[Cell]:
         """Return all cells, seed by seed within an arm, arm by arm within a comparison.
@@ -111,7 +120,7 @@ class Grid:
             for label, preference in self._preferences(env, weighting).items()
             for seed in self._seeds()
         ]
-        _check_names(cells)
+        check_names(cells)
         return cells
 
     def check(self) -> None:
@@ -205,7 +214,18 @@ def _without_infinities(value: Any) -> Any:
 def agent_arguments(setup: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an agent is made from, of a cell's setup."""
     names = ("env", "policy", "weighting", "preference", "env_options", "policy_options", "weighting_options")
-    return {name: setup[name] for name in names} | dict(setup["settings"]) | {"keep": "front", "pictures": False}
+    return {name: setup[name] for name in names} | dict(setup["settings"]) | {"keep": KEEP, "pictures": False}
+
+
+def own_weights(setup: Mapping[str, Any], objectives: int) -> list[float]:
+    """Return the preference (K,) that a cell's setup names, which sums to 1; equal weights where it names none.
+
+    Example:
+        >>> own_weights({"preference": None}, 4), own_weights({"preference": [0.75, 0.25]}, 2)
+        ([0.25, 0.25, 0.25, 0.25], [0.75, 0.25])
+    """
+    preference = setup.get("preference")
+    return [1 / objectives] * objectives if preference is None else list(resolve_preference(preference))
 
 
 def slug(text: str) -> str:
@@ -220,7 +240,8 @@ def slug(text: str) -> str:
     return name if name.strip(".") else "-"
 
 
-def _check_names(cells: Sequence[Cell]) -> None:
+def check_names(cells: Sequence[Cell]) -> None:
+    """Raise ValueError if two cells have the same name."""
     seen: dict[str, Cell] = {}
     for cell in cells:
         twin = seen.setdefault(cell.name.lower(), cell)  # some file systems do not tell the cases apart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,5 +102,4 @@ def _attempt(work: Work) -> bool:
 
 def _absolute(work: Work) -> Work:
     """Workers have another current folder."""
-    folder = Path(work.folder).resolve()
-    return Work(cell=work.cell, folder=folder, threads=work.threads, keep_checkpoints=work.keep_checkpoints)
+    return replace(work, folder=Path(work.folder).resolve())

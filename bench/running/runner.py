@@ -19,10 +19,15 @@ from paretune.bench.running.cell import ERROR, RESULT, SETUP, Work
 from paretune.bench.running.display import Display, Progress, SilentDisplay
 from paretune.bench.running.grid import Cell, Grid
 from paretune.bench.running.provenance import provenance
+from paretune.bench.running.tuning import Tuning, tuned_cells
 from paretune.bench.statistics.summary import Failure
+from paretune.bench.tuned import Tuned
 
 MARK = "bench.json"
 """The file that makes a folder a benchmark's."""
+
+TRIALS = "tuning"
+"""The folder in it that holds the trials of settings that are tuned."""
 
 
 class Executor(Protocol):
@@ -45,7 +50,7 @@ class Bench:
     Attributes:
         grid: What is compared.
         folder: Where everything is written to.
-        cells: All cells of the grid.
+        cells: All cells of the grid, with the settings that were tuned, as far as that is done.
     """
 
     def __init__(self, grid: Grid, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -62,12 +67,14 @@ class Bench:
         """
         self.grid, self.folder = grid, Path(folder)
         self.cells = grid.cells()
-        self._check_folder(overwrite)
+        self._tuning = Tuning(grid, self.folder / TRIALS) if grid.tune else None
+        self._check_folder()
         grid.check()
         if overwrite and self.folder.exists():
             with self._lock():
-                remove(self.folder / "cells")
-                remove(self.folder / MARK)
+                for name in ("cells", TRIALS, MARK):
+                    remove(self.folder / name)
+        self._take_what_was_chosen()
 
     def run(
         self,
@@ -103,7 +110,17 @@ class Bench:
         self, executor: Executor, threads: int | None, keep_checkpoints: bool, display: Display, command: str
     ) -> bool:
         self._note_where_results_come_from(command)
-        work = self.work(threads, keep_checkpoints)
+        if self._tuning is not None:
+            if not self._finish(self._tuning.work(threads), executor, display):
+                return False
+            self._take_what_was_chosen()
+            self._note_where_results_come_from(command)
+        return self._finish(
+            [one for one in self.work(threads, keep_checkpoints) if self._is_ready(one)], executor, display
+        )
+
+    def _finish(self, work: list[Work], executor: Executor, display: Display) -> bool:
+        """Run what is not finished of some cells, and return whether all have ended."""
         todo = _in_turn([one for one in work if not (one.folder / RESULT).exists()])
         for one in todo:
             remove(one.folder / ERROR)
@@ -124,6 +141,33 @@ class Bench:
             for cell in self.cells
         ]
 
+    def _is_ready(self, one: Work) -> bool:
+        """Whether a cell's settings are known: its comparison is tuned, or need not be."""
+        return self._tuning is None or (one.cell.env, one.cell.agent) in self._chosen
+
+    def _take_what_was_chosen(self) -> None:
+        """Give the cells the settings that were tuned, and check that the folder holds no others."""
+        self._chosen = {} if self._tuning is None else self._tuning.chosen()
+        self.cells = tuned_cells(self.grid.cells(), self._chosen)
+        for one in self.work():
+            _check_stored(one, self.folder, [] if self._is_ready(one) else self._candidates())
+        for one in [] if self._tuning is None else self._tuning.work():
+            _check_stored(one, self.folder)
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        return [] if self._tuning is None else self._tuning.candidates
+
+    def tuned(self) -> list[Tuned]:
+        """Return what was tuned, now or when the folder's cells were run.
+
+        Raises:
+            ValueError: If a file is damaged.
+        """
+        if self._tuning is not None:
+            return self._tuning.tuned()
+        path = self.folder / MARK
+        return [Tuned.from_dict(each) for each in _read_mark(path)["tuned"]] if path.exists() else []
+
     def outcomes(self) -> list[Outcome]:
         """Return what the finished cells of the grid came to.
 
@@ -132,6 +176,10 @@ class Bench:
         """
         paths = [self._cell_folder(cell) / RESULT for cell in self.cells]
         return [Outcome.read(path) for path in paths if path.exists()]
+
+    def failed_trials(self) -> list[Failure]:
+        """Return the trials that failed, while settings were tuned."""
+        return [] if self._tuning is None else self._tuning.failures()
 
     def failures(self) -> list[Failure]:
         """Return the cells that failed."""
@@ -153,7 +201,12 @@ class Bench:
     def _note_where_results_come_from(self, command: str) -> None:
         path, source = self.folder / MARK, provenance(command)
         sources = _read_mark(path)["provenance"] if path.exists() else []
-        write_json(path, {"name": self.grid.name, "provenance": [one for one in sources if one != source] + [source]})
+        mark = {
+            "name": self.grid.name,
+            "provenance": [one for one in sources if one != source] + [source],
+            "tuned": [asdict(each) for each in self.tuned()],
+        }
+        write_json(path, mark)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -169,7 +222,7 @@ class Bench:
     def _cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.name
 
-    def _check_folder(self, overwrite: bool) -> None:
+    def _check_folder(self) -> None:
         folder = self.folder
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"out: must be a folder, got {str(folder)!r}, which is a file")
@@ -177,12 +230,6 @@ class Bench:
             raise ValueError(
                 f"out: must be a new folder or a benchmark's, got {str(folder)!r}, which holds something else"
             )
-        if overwrite:
-            return
-        for cell in self.cells:
-            path = self._cell_folder(cell) / SETUP
-            if path.exists():
-                _check_setup(cell, json.loads(path.read_text(encoding="utf-8")), folder)
 
 
 def _in_turn(work: Sequence[Work]) -> list[Work]:
@@ -194,18 +241,23 @@ def _in_turn(work: Sequence[Work]) -> list[Work]:
 def _read_mark(path: Path) -> dict[str, Any]:
     try:
         mark = json.loads(path.read_text(encoding="utf-8"))
-        return {"provenance": [dict(source) for source in mark["provenance"]]}
+        return {"provenance": [dict(source) for source in mark["provenance"]], "tuned": list(mark.get("tuned", []))}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"out: must be whole, got {str(path)!r}, which is damaged ({error}); remove it, the finished cells stay"
         ) from error
 
 
-def _check_setup(cell: Cell, stored: dict[str, Any], folder: Path) -> None:
-    """Raise ValueError unless the cell in the folder is the grid's."""
+def _check_stored(one: Work, folder: Path, candidates: Sequence[dict[str, Any]] = ()) -> None:
+    """Raise ValueError unless the cell that the folder holds, if any, is the grid's, or one that tuning may lead to."""
+    cell, path = one.cell, one.folder / SETUP
+    if not path.exists():
+        return
+    stored = json.loads(path.read_text(encoding="utf-8"))
     wanted, found = (_flat(setup) for setup in (json.loads(json.dumps(cell.setup)), stored))
     for name in wanted.keys() | found.keys():
-        if wanted.get(name) != found.get(name):
+        possible = [each[name] for each in candidates if name in each] or [wanted.get(name)]
+        if found.get(name) not in possible:
             raise ValueError(
                 f"out: must be a new folder or this benchmark's, got {str(folder)!r}, which holds another cell "
                 f"{cell.name}, whose {name} is {found.get(name)!r} and not {wanted.get(name)!r}; replace the benchmark "

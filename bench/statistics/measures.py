@@ -8,7 +8,7 @@ Shapes: F policies of the front, S validations, N preferences, K objectives, E p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -43,9 +43,23 @@ class Measure:
     kind: Kind = "run"
 
 
+MAIN = "trained_front_hypervolume"
+"""Name of the measure by which arms are ranked, unless another one is asked for."""
+
 MEASURES: dict[str, Measure] = {
+    MAIN: Measure(
+        "trained front hypervolume",
+        "Hypervolume, on test data, of the policies on the front of the validations after step 0: the untrained policy "
+        "is left out, and those that it alone dominates are in.",
+        True,
+        "volume",
+    ),
     "front_hypervolume": Measure(
-        "front hypervolume", "Hypervolume, on test data, of the policies on the validation front.", True, "volume"
+        "front hypervolume",
+        "Hypervolume, on test data, of the policies on the front of all validations, the untrained policy's (step 0) "
+        "among them: what training adds to it, and never less than what was there before.",
+        True,
+        "volume",
     ),
     "final_hypervolume": Measure(
         "final hypervolume", "Hypervolume, on test data, of the last policy alone.", True, "volume"
@@ -93,7 +107,12 @@ MEASURES: dict[str, Measure] = {
 
 
 def measure(
-    curve: Curve, front: Sequence[Point], final: Point, reference: ArrayLike, exact: ArrayLike | None
+    curve: Curve,
+    front: Sequence[Point],
+    final: Point,
+    reference: ArrayLike,
+    exact: ArrayLike | None,
+    trained: Sequence[Point] | None = None,
 ) -> dict[str, float | None]:
     """Return the measures of kind "volume" and "run" that one run has, by name; None for what is not defined.
 
@@ -103,6 +122,7 @@ def measure(
         final: The last policy.
         reference: Reference point (K,) of the hypervolumes.
         exact: The exact front (E, K), or None where it is not known.
+        trained: The policies that validation chose among those after step 0; None where that is not known.
 
     Raises:
         ValueError: If `front` is empty.
@@ -110,9 +130,10 @@ def measure(
     if not front:
         raise ValueError("front: must hold at least one policy, got none")
     reference_K = np.asarray(reference, dtype=np.float64)
-    validation_FK, test_FK = (np.array([getattr(p, split) for p in front]) for split in ("validation", "test"))
+    validation_FK, test_FK = np.array([point.validation for point in front]), _tests(front)
     front_hypervolume = hypervolume(test_FK, reference_K)
     values: dict[str, float | None] = {
+        MAIN: None if trained is None else hypervolume(_tests(trained), reference_K),
         "front_hypervolume": front_hypervolume,
         "final_hypervolume": hypervolume(np.array([final.test]), reference_K),
         "hypervolume_auc": mean_over_steps(curve.steps, curve.hypervolume),
@@ -127,6 +148,34 @@ def measure(
         whole = hypervolume(exact_EK, reference_K)
         values["share_of_front"] = front_hypervolume / whole if whole > 0 else None
     return values
+
+
+def untrained_measures(start: Point, reference: ArrayLike, exact: ArrayLike | None) -> dict[str, float]:
+    """Return the measures that the untrained policy has alone, by name.
+
+    Args:
+        start: The untrained policy.
+        reference: Reference point (K,) of the hypervolumes.
+        exact: The exact front (E, K), or None where it is not known.
+    """
+    alone = Curve(steps=[0], updates=[0], tokens=[0], performance=[start.validation], hypervolume=[0.0])
+    values = measure(alone, [start], start, reference, exact)
+    names = ("front_hypervolume", "final_hypervolume", "expected_utility", "igd_plus", "share_of_front")
+    return {name: value for name in names if (value := values[name]) is not None}
+
+
+def completed(outcome: Outcome) -> Outcome:
+    """Return an outcome with the hypervolume without step 0, which those of older versions lack."""
+    trained = outcome.trained_front
+    if outcome.measures.get(MAIN) is not None or trained is None:
+        return outcome
+    volume = hypervolume(_tests(trained), np.asarray(outcome.reference, dtype=np.float64))
+    return replace(outcome, measures=outcome.measures | {MAIN: volume})
+
+
+def _tests(points: Sequence[Point]) -> Array:
+    """The test performances (F, K) of policies."""
+    return np.array([point.test for point in points], dtype=np.float64)
 
 
 def mean_over_steps(steps: Sequence[float], values: Sequence[float]) -> float:

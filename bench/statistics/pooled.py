@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paretune.bench.outcome import Course, Curve, Outcome, Point
+from paretune.bench.outcome import Course, Curve, Outcome, Point, undominated
 from paretune.bench.statistics.measures import measure
 from paretune.weighting import ParetoArchive
 from paretune.weighting.archive import hypervolume
@@ -39,13 +39,14 @@ def whole_sweeps(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def _pool(runs: Sequence[Outcome]) -> Outcome:
     first = runs[0]
-    front, curve = _front(runs), _curve(runs)
+    front, curve = undominated([point for run in runs for point in run.front]), _curve(runs)
+    trained = _trained(runs)
     final = Point(
         step=first.final.step,
         validation=_mean([run.final.validation for run in runs]),
         test=_mean([run.final.test for run in runs]),
     )
-    measures = measure(curve, front, final, first.reference, first.exact)
+    measures = measure(curve, front, final, first.reference, first.exact, trained)
     last = np.array([run.final.test for run in runs])
     measures["final_hypervolume"] = hypervolume(last, np.array(first.reference))
     return Outcome(
@@ -70,16 +71,17 @@ def _pool(runs: Sequence[Outcome]) -> Outcome:
         cost=_cost(runs),
         setup=first.setup | {"preference": None},
         runs=len(runs),
+        untrained=first.start,
+        trained=trained,
+        sweep_of=first.env,
     )
 
 
-def _front(runs: Sequence[Outcome]) -> list[Point]:
-    """Return the policies of all runs that no other one dominates on the validation split."""
-    archive = ParetoArchive(runs[0].reference)
-    points = [point for run in runs for point in run.front]
-    for number, point in enumerate(points):
-        archive.add(point.validation, tag=number)
-    return [points[number] for number in sorted(archive.tags)]
+def _trained(runs: Sequence[Outcome]) -> list[Point] | None:
+    """Return the trained policies of all runs that no other one of them dominates; None where some are not known."""
+    fronts = [run.trained_front for run in runs]
+    known = [front for front in fronts if front is not None]
+    return undominated([point for front in known for point in front]) if len(known) == len(runs) else None
 
 
 def _curve(runs: Sequence[Outcome]) -> Curve:

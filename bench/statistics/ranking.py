@@ -107,7 +107,7 @@ def _score(outcomes: Sequence[Outcome], main: str) -> Callable[[Outcome], float]
 def _whole(outcomes: Sequence[Outcome]) -> float | None:
     """The hypervolume of the exact front, or of all fronts together; by a share of the former where there are none."""
     exact = next((run.exact for run in outcomes if run.exact is not None), None)
-    points = exact if exact is not None else [point.test for run in outcomes for point in run.front]
+    points = exact if exact is not None else [p.test for run in outcomes for p in [*run.front, *(run.trained or [])]]
     if points:
         return hypervolume(np.array(points), np.array(outcomes[0].reference))
     parts = [(value_of(run, "front_hypervolume"), value_of(run, "share_of_front")) for run in outcomes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from paretune.bench.outcome import Outcome
 from paretune.bench.statistics.budgets import at_equal_tokens
@@ -11,7 +12,7 @@ from paretune.bench.statistics.choosing import choose_fixed, rival_runs
 from paretune.bench.statistics.estimates import compare, interquartile_interval
 from paretune.bench.statistics.fairness import differences
 from paretune.bench.statistics.families import correct_comparisons
-from paretune.bench.statistics.measures import MEASURES, value_of
+from paretune.bench.statistics.measures import MAIN, MEASURES, completed, value_of
 from paretune.bench.statistics.power import power_of
 from paretune.bench.statistics.races import run_races
 from paretune.bench.statistics.ranking import rank
@@ -23,8 +24,11 @@ from paretune.bench.statistics.summary import (
     Interval,
     Power,
     Rival,
+    Setting,
     Summary,
 )
+from paretune.bench.statistics.validity import judge, of_sweeps, without_verdicts
+from paretune.bench.tuned import Tuned
 from paretune.envs.suggest import unknown_name
 
 Key = tuple[str, str]
@@ -35,16 +39,19 @@ def summarise(
     *,
     name: str,
     baseline: str = "fixed",
-    main: str = "front_hypervolume",
+    main: str = MAIN,
     failures: Sequence[Failure] = (),
     missing: int = 0,
     provenance: Mapping[str, str] | None = None,
     lacks: Sequence[str] = (),
+    tuned: Sequence[Tuned] = (),
 ) -> Summary:
     """Return the statistics of a benchmark: comparisons, each with its arms, and a ranking over all of them.
 
-    The best fixed arm is chosen on other seeds than it is tested on (`paretune.bench.statistics.choosing`). Verdicts
-    are given as they are and corrected for their family (`paretune.bench.statistics.families`).
+    Comparisons whose setting is invalid (`paretune.bench.statistics.validity`) have no verdicts, are in no family and
+    are not ranked. The best fixed arm is chosen on other seeds than it is tested on
+    (`paretune.bench.statistics.choosing`). Verdicts are given as they are and corrected for their family
+    (`paretune.bench.statistics.families`).
 
     Args:
         outcomes: The finished cells, at most one for each environment, agent, weighting, preference and seed.
@@ -55,6 +62,7 @@ def summarise(
         missing: Number of cells that have not run yet.
         provenance: Command, machine, versions and commit, by name.
         lacks: Parts of the runs that are not known.
+        tuned: What was tuned before.
 
     Raises:
         ValueError: If `main` is not such a measure, or two outcomes are of the same cell.
@@ -64,19 +72,39 @@ def summarise(
         raise ValueError(unknown_name("main", main, choices))
     groups: dict[Key, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
-        groups[outcome.comparison].append(outcome)
-    comparisons = correct_comparisons([_compare(group, baseline, main) for _, group in sorted(groups.items())])
+        groups[outcome.comparison].append(completed(outcome))
+    settings = _settings(groups, baseline)
+    comparisons = _judged(
+        [replace(_compare(group, baseline, main), setting=settings[key]) for key, group in sorted(groups.items())]
+    )
     return Summary(
         name=name,
         baseline=baseline,
         main=main,
         comparisons=comparisons,
-        ranking=rank(comparisons, baseline, main),
+        ranking=rank([each for each in comparisons if each.setting.verdict != "invalid"], baseline, main),
         failures=list(failures),
         missing=missing,
         provenance=dict(provenance or {}),
         lacks=list(lacks),
+        tuned=list(tuned),
     )
+
+
+def _settings(groups: Mapping[Key, list[Outcome]], baseline: str) -> dict[Key, Setting]:
+    """Whether each comparison can say anything; whole sweeps can if their runs can."""
+    sweeps = {key: group for key, group in groups.items() if group[0].sweep_of is not None}
+    settings = {key: judge(group, baseline) for key, group in groups.items() if key not in sweeps}
+    for key, group in sweeps.items():
+        single = settings.get((str(group[0].sweep_of), group[0].agent), Setting())
+        settings[key] = of_sweeps(group, single)
+    return settings
+
+
+def _judged(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Comparisons with corrected verdicts, or without any where the setting is invalid."""
+    valid = iter(correct_comparisons([each for each in comparisons if each.setting.verdict != "invalid"]))
+    return [without_verdicts(each) if each.setting.verdict == "invalid" else next(valid) for each in comparisons]
 
 
 def _compare(outcomes: list[Outcome], baseline: str, main: str) -> Comparison:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from paretune.bench.outcome import Outcome
+from paretune.bench.tuned import Tuned
+
+Effect = Literal["raised", "lowered", "not raised", "nothing to gain"]
+"""What training did to what an arm is trained for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,79 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """Whether training raised what an arm is trained for, on test data.
+
+    The own weighted objective of a policy is w . f: the arm's preference times the policy's performance.
+
+    Attributes:
+        weighting: Label of the weighting strategy.
+        preference: Label of the preference.
+        weights: The preference w (K,).
+        seeds: Number of runs whose untrained policy was tested.
+        untrained: Mean of the untrained policy's own weighted objective.
+        final: Mean of the last policy's.
+        gain: Mean of the last policy's less the untrained one's, seed by seed, with its 95 % t interval.
+        picked_gain: The same of the trained policy that is best by w on the validation split; None where a run's
+            trained policies are not known.
+        effect: "raised" if the interval of `gain` lies above 0, "lowered" if it lies below, else "not raised"; "nothing
+            to gain" where the exact front shows that the untrained policy has all.
+        share: Mean own weighted objective of the last policy as a share of the largest on the exact front, both above
+            the reference point; None where no exact front is known.
+    """
+
+    weighting: str
+    preference: str
+    weights: list[float]
+    seeds: int
+    untrained: float
+    final: float
+    gain: Interval
+    picked_gain: Interval | None
+    effect: Effect
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """Whether a setting tells fixed weights apart: they end at different places, in the order of their preferences.
+
+    Attributes:
+        verdict: "yes", "no" or "not known".
+        reason: Why, in a sentence.
+        correlations: By objective, the rank correlation over the fixed runs between its weight and what the last policy
+            earns of it on test data; those are left out of which all runs have the same weight, or earn the same.
+        worth: What an arm's last policy is worth to its own preference, less what the other fixed arms' are worth to
+            it, mean over the fixed arms; None without two of them.
+    """
+
+    verdict: Literal["yes", "no", "not known"] = "not known"
+    reason: str = "No two fixed arms with different weights have finished runs."
+    correlations: dict[str, float] = field(default_factory=dict)
+    worth: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Whether a comparison can say anything about weights at all.
+
+    Attributes:
+        verdict: "valid", "invalid" or "not known".
+        reason: Why, in a sentence.
+        untrained: Measures of the untrained policy alone, interquartile means over the seeds; empty where it was not
+            tested.
+        gains: One for each arm whose runs tested the untrained policy, in the order of their labels.
+        apart: Whether fixed weights end at different places.
+    """
+
+    verdict: Literal["valid", "invalid", "not known"] = "not known"
+    reason: str = "The untrained policy's performance on test data was not recorded."
+    untrained: dict[str, Interval] = field(default_factory=dict)
+    gains: list[Gain] = field(default_factory=list)
+    apart: Apart = field(default_factory=Apart)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """All arms that trained with the same agent on the same environment.
 
@@ -131,6 +209,7 @@ class Comparison:
         objectives: Names of the K objectives.
         arms: The arms, the best by the main measure first.
         differences: What was not the same in all arms although it should be, in words; empty in a fair comparison.
+        setting: Whether it can say anything about weights at all. Where it is invalid, there are no verdicts.
         chosen: The best fixed arm by measure, and the seeds that chose it; empty without fixed arms.
         power: How large a difference its seeds can tell; None without a baseline of at least two runs.
     """
@@ -140,6 +219,7 @@ class Comparison:
     objectives: list[str]
     arms: list[Arm]
     differences: list[str]
+    setting: Setting = field(default_factory=Setting)
     chosen: dict[str, Choice] = field(default_factory=dict)
     power: Power | None = None
 
@@ -194,6 +274,7 @@ class Summary:
         failures: Cells that failed.
         missing: Number of cells that have not run yet.
         provenance: Command, machine, versions and commit, by name.
+        tuned: What was tuned before, one for each environment and agent; empty where nothing was.
         lacks: Parts of the runs that the results file, which the summary was made from, does not hold.
     """
 
@@ -205,4 +286,5 @@ class Summary:
     failures: list[Failure]
     missing: int
     provenance: dict[str, str]
+    tuned: list[Tuned] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)

@@ -33,7 +33,7 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"options: must be words KEY=VALUE such as terms=2, got {word!r}")
         if key in options:
             raise ValueError(f"options: must name each key once, got {key!r} twice")
-        options[key] = _literal(text)
+        options[key] = literal(text)
     return options
 
 
@@ -42,7 +42,7 @@ def format_options(options: dict[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in options.items()]
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """Read a TOML value; text that is none, or a date, stands for itself."""
     try:
         table = tomllib.loads(f"value = {text}")

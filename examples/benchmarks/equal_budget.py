@@ -22,7 +22,8 @@ from paper_claims import HERE, read_outcomes
 
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, whole_sweeps
-from paretune.bench.reports.report_markdown import interval_text, rival_cells, table
+from paretune.bench.reports.report_markdown import rival_cells
+from paretune.bench.reports.texts import interval_text, table
 from paretune.bench.statistics.estimates import compare, interquartile_interval
 from paretune.bench.statistics.families import corrected
 

@@ -26,8 +26,8 @@ from scipy import stats
 from paretune.agents.files import atomic_path
 from paretune.bench import Outcome, Summary, summarise
 from paretune.bench.reports.certainty import p_text
-from paretune.bench.reports.report_markdown import interval_text, table
 from paretune.bench.reports.stored_results import read_results
+from paretune.bench.reports.texts import interval_text, table
 from paretune.bench.statistics.summary import Interval
 
 HERE = Path(__file__).resolve().parent

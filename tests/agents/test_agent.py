@@ -174,11 +174,13 @@ def test_influences_are_logged_by_objective(tmp_path):
     assert set(RunFolder(tmp_path / "run").metrics()[-1]["influences"]) == {"a", "b"}
 
 
-@pytest.mark.parametrize("keep", ["last", "front"])
+@pytest.mark.parametrize("keep", ["last", "front", "fronts"])
 def test_checkpoints_that_stay(tmp_path, keep):
     made = agent(GRPO, out=tmp_path / "run", keep=keep, preference=[0.9, 0.1])
     made.train(6)
-    expected = {"step-000006"} | ({f"step-{step:06d}" for step in made.archive.tags} if keep == "front" else set())
+    front = set(made.archive.tags)
+    wanted = {"last": set(), "front": front, "fronts": front | {0, *made.trained_front()}}
+    expected = {"step-000006"} | {f"step-{step:06d}" for step in wanted[keep]}
     assert {path.name for path in RunFolder(tmp_path / "run").checkpoints()} == expected
 
 

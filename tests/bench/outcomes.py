@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from paretune.bench.outcome import Course, Curve, Outcome, Point
+from paretune.bench.outcome import Course, Curve, Outcome, Point, undominated
 from paretune.bench.statistics.measures import measure
 from paretune.weighting.archive import ParetoArchive
 
@@ -26,8 +26,12 @@ def outcome(
     seconds: float = 10.0,
     start: list[float] = START,
     steps: int = 20,
+    weights: list[float] | None = None,
 ) -> Outcome:
-    """Return a run of five validations that goes straight from `start` to `end`, on test data as on validation."""
+    """Return a run of five validations that goes straight from `start` to `end`, on test data as on validation.
+
+    It is for the preference `weights`, equal ones by default.
+    """
     at = np.linspace(0.0, 1.0, 5)
     performance = [list(map(float, np.array(start) + t * (np.array(end) - start))) for t in at]
     archive = ParetoArchive([0.0, 0.0])
@@ -43,8 +47,8 @@ def outcome(
         performance=performance,
         hypervolume=volumes,
     )
-    front = [Point(step=validated[tag], validation=performance[tag], test=performance[tag]) for tag in archive.tags]
-    final = Point(step=steps, validation=performance[-1], test=performance[-1])
+    points = [Point(step=step, validation=at, test=at) for step, at in zip(validated, performance, strict=True)]
+    front, trained, final = [points[tag] for tag in sorted(archive.tags)], undominated(points[1:]), points[-1]
     setup: dict[str, Any] = {
         "env": env,
         "env_options": {},
@@ -53,7 +57,7 @@ def outcome(
         "policy_options": {},
         "weighting": weighting,
         "weighting_options": {},
-        "preference": [0.5, 0.5],
+        "preference": weights or [0.5, 0.5],
         "settings": {"seed": seed, "lr": lr, "prompts_per_step": 16},
         "steps": steps,
         "test_prompts": 64,
@@ -70,10 +74,10 @@ def outcome(
         course=Course(
             steps=[1, steps], direction=[[0.5, 0.5], [0.25, 0.75]], scale=[1.0, 1.0], rewards=[start, list(end)]
         ),
-        front=sorted(front, key=lambda point: point.step),
+        front=front,
         final=final,
         exact=exact,
-        measures=measure(curve, front, final, [0.0, 0.0], exact),
+        measures=measure(curve, front, final, [0.0, 0.0], exact, trained),
         cost={
             "updates": float(steps),
             "responses": 128.0 * steps,
@@ -83,6 +87,9 @@ def outcome(
             "peak_memory_mb": 200.0,
         },
         setup=setup,
+        own_weights=weights or [0.5, 0.5],
+        untrained=points[0],
+        trained=trained,
     )
 
 

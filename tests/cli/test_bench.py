@@ -107,6 +107,35 @@ def test_a_benchmark_runs_reports_and_is_not_run_again(tmp_path, capsys):
     assert "holds another cell" in capsys.readouterr().err
 
 
+def test_settings_are_tuned_before_by_flag_or_grid_file(tmp_path, capsys):
+    words = ["bench", *TOY, "--weightings", "fixed", "--tune", "lr=1e-12,0.03", "--tune-seeds", "1", "--seeds", "1"]
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("tuned: ")]
+    assert line.startswith("tuned: TokenConvex-v0, rloo: lr=")
+    assert "## Tuned" in (tmp_path / "b" / "report.md").read_text()
+    assert main([*words, "--out", str(tmp_path / "b"), "--report"]) == 0
+    assert line in capsys.readouterr().out
+
+    path = tmp_path / "grid.toml"
+    path.write_text("tune_seeds = 2\n[tune]\nlr = [0.1, 0.2]\nclip = [0, 0.2]\n")
+    grid = grid_of(settings("--config", str(path)))
+    assert (grid.tune, grid.tune_seeds) == ({"lr": [0.1, 0.2], "clip": [0, 0.2]}, 2)
+    assert grid_of(settings("--config", str(path), "--tune", "lr=1,2")).tune == {"lr": [1, 2]}
+
+
+def test_an_invalid_setting_is_told_at_the_end_and_leaves_no_ranking(tmp_path, capsys):
+    words = ["bench", *TOY, "--seeds", "5", "--weightings", "fixed", "saw", "--out", str(tmp_path), "--lr", "1e-12"]
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "verdicts.png").write_text("of an earlier report")
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "invalid setting: TokenConvex-v0, rloo: Training does not raise" in out
+    assert "weighting/preference" not in out
+    assert not (tmp_path / "verdicts.png").exists()
+    assert "**Invalid setting: TokenConvex-v0, rloo.**" in (tmp_path / "report.md").read_text()
+
+
 def test_cells_that_fail_are_named_and_give_exit_code_1(tmp_path, capsys):
     words = ["bench", *TOY, "--weightings", "fixed", "saw", "--out", str(tmp_path)]
     broken = tmp_path / "cells/TokenConvex-v0/rloo/saw/equal/seed-1"
@@ -128,6 +157,10 @@ def test_cells_that_fail_are_named_and_give_exit_code_1(tmp_path, capsys):
         (["--threads", "0"], "threads: must be a whole number of at least 1, got 0"),
         (["--preferences", "1,2,3"], "preference: must have 2 weights"),
         (["--config", "missing.toml"], "missing.toml"),
+        (["--tune", "lr=0.1,-1"], "tune: lr: must be None or a finite number above 0, got -1"),
+        (["--tune", "lrr=1,2"], "unknown tuned setting 'lrr': did you mean 'lr'"),
+        (["--tune", "lr=1,2", "--tune-seeds", "0"], "tune_seeds: must be a whole number of at least 1, got 0"),
+        (["--tune", "lr=1,2", "--seed", "999"], "seeds: must be others than those of the trials"),
         (["--report", "missing.parquet"], "no such results file: 'missing.parquet'"),
         (["--report", "pyproject.toml"], "report: must be a Parquet file, got 'pyproject.toml'"),
     ],

@@ -34,7 +34,7 @@ function counts() {
 
 document.getElementById("counts").textContent = counts();
 buildChoices();
-const sections = [rankingSection()];
+const sections = [...invalidNotes(), tunedSection(), rankingSection()].filter(Boolean);
 if (OVERVIEW.comparisons.length) sections.push(comparisonSection());
 document.getElementById("report").append(...sections, failuresSection(), provenanceSection());
 markAbsentArms();

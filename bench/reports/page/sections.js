@@ -44,7 +44,9 @@ function choice(key, id, label, options) {
 
 function rankingSection() {
   if (!OVERVIEW.ranking.length) {
-    return section("ranking-section", "Ranking", element("p", { id: "nothing" }, "No cell has finished yet."));
+    const invalid = OVERVIEW.comparisons.some((each) => each.setting === "invalid");
+    const words = invalid ? "No arm is ranked: no setting is valid." : "No cell has finished yet.";
+    return section("ranking-section", "Ranking", element("p", { id: "nothing" }, words));
   }
   const score =
     OVERVIEW.measures[OVERVIEW.main]?.kind === "volume"
@@ -66,10 +68,12 @@ function rankingSection() {
 
 function comparisonSection() {
   const { env, agent } = OVERVIEW.comparisons[chosen.comparison];
-  const { objectives } = comparison();
+  const { objectives, setting } = comparison();
+  const wrong = [setting.verdict === "invalid" && "invalid setting", setting.apart === "no" && "tells weights apart: no"];
   return section(
     "comparison-section",
-    `${env} · ${agent}`,
+    [`${env} · ${agent}`, ...wrong.filter(Boolean)].join(" · "),
+    settingPart(),
     fairnessPart(),
     measuresPart(),
     frontsPart(objectives),

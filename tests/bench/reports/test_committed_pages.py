@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra bench")
 
-from paretune.bench.reports.report_markdown import markdown, number_text
+from paretune.bench.reports.report_markdown import markdown
 from paretune.bench.reports.stored_results import read_results
+from paretune.bench.reports.texts import number_text
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples" / "benchmarks"
 RESULTS = {path.stem: path for path in sorted(FOLDER.glob("*.parquet")) if path.with_suffix(".md").exists()}

@@ -13,7 +13,9 @@ from paretune.bench.reports.certainty import p_text
 from paretune.bench.reports.report_html import html
 from paretune.bench.statistics.summarise import summarise
 from paretune.bench.statistics.summary import Rival
+from paretune.bench.tuned import Trial, Tuned
 from tests.bench.browser import Browser
+from tests.bench.outcomes import outcome
 from tests.bench.summaries import OBJECTIVES, summary
 
 pytestmark = pytest.mark.slow
@@ -200,6 +202,36 @@ def test_an_unfinished_benchmark_says_so_and_shows_why_cells_failed(show: Any, b
     assert folded.text == made.failures[0].traceback.strip()
     assert browser.texts("#provenance dd") == list(made.provenance.values())
     assert browser.run("return document.documentElement.scrollWidth") <= 400
+    assert browser.errors() == []
+
+
+def test_an_invalid_setting_and_what_was_tuned_stand_before_everything(browser: Browser, tmp_path: Path) -> None:
+    trials = [
+        Trial(settings={"lr": 0.1}, runs=4, failed=0, own=[0.4, 0.6], gain=[-0.2, 0.0]),
+        Trial(settings={"lr": 0.2}, runs=1, failed=3, own=None, gain=None),
+    ]
+    tuned = Tuned(env="Toy", agent="GRPO", seeds=[1000], trials=trials, chosen={"lr": 0.1}, remark="<b>so</b>")
+    runs = [outcome("fixed", preference, seed, end=(0.05, 0.1)) for preference in "ab" for seed in range(5)]
+    runs += [outcome("saw", "a", seed, end=(0.5, 0.4)) for seed in range(5)]
+    made = summarise(runs, name="toy", tuned=[tuned])
+    path = tmp_path / "report.html"
+    path.write_text(html(made), encoding="utf-8")
+    browser.open(path)
+    (note,) = browser.texts("#report .invalid")
+    assert note == f"Invalid setting: Toy, GRPO. {made.comparisons[0].setting.reason} No verdict."
+    assert browser.texts("#nothing") == ["No arm is ranked: no setting is valid."]
+    assert browser.texts("#tuned-0 caption") == ["Toy, GRPO: lr=0.1 (<b>so</b>)"]
+    assert browser.texts("#tuned-0 tbody th") == ["lr=0.1 (chosen)", "lr=0.2"]
+    assert browser.texts("#tuned-0 tbody td")[:3] == ["4", "0", "0.500 [-0.771, 1.771]"]
+    assert browser.texts("#gains tbody th") == ["fixed · a", "fixed · b", "saw · a"]
+    # The own weighted objective of (.1, .2) is .15, of (.05, .1) .075: -.075 in every run.
+    assert browser.texts("#gains tbody tr:first-child td")[2:5] == ["0.150", "0.075", "-0.075 [-0.075, -0.075]"]
+    assert browser.texts("#gains tbody tr:first-child td")[6] == "lowered"
+    assert browser.texts("#untrained tbody th") == ["untrained"]
+    assert browser.texts("#untrained tbody td")[0] == "0.020 [0.020, 0.020]"
+    assert "no verdict: invalid setting" in browser.texts("#rivals tbody .verdict")
+    assert "Tells weights apart: not known." in " ".join(browser.texts("#setting .lead"))
+    assert browser.run("return document.documentElement.scrollWidth") <= 1280
     assert browser.errors() == []
 
 

@@ -23,6 +23,7 @@ def test_every_cell_is_a_row_that_pyarrow_reads_back(tmp_path: Path) -> None:
     row = next(row for row in rows if (row["weighting"], row["seed"]) == ("saw", 0))
     assert (row["env"], row["agent"], row["preference"]) == ("Toy", "GRPO", "balanced")
     assert row["front_hypervolume"] == pytest.approx(0.16) == row["share_of_front"]
+    assert (row["untrained/accuracy"], row["untrained/brevity"]) == (0.1, 0.2) and row["preference/brevity"] == 0.5
     assert row["updates_to_baseline"] is None and row["points"] == 1.0
     assert row["final/accuracy"] == pytest.approx(0.4) and row["weight/brevity"] == 0.75 and row["scale"] == 1.0
     assert row["cost/tokens"] == 2000.0 and row["cost/seconds/sampling"] == 5.0 and row["final/speed"] is None

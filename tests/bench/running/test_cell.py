@@ -1,16 +1,19 @@
 """One cell: what it measures, going on with it, and what is left in its folder."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from paretune.agents import Agent
+from paretune.agents import Agent, agent_class
 from paretune.agents.runs.run_folder import RunFolder
 from paretune.bench.outcome import Outcome
 from paretune.bench.running.cell import COURSE_POINTS, ERROR, RESULT, RUN, Work, attempt, run_cell
-from paretune.bench.running.grid import Grid
+from paretune.bench.running.grid import Grid, agent_arguments
+from paretune.bench.statistics.measures import MAIN, completed
 from paretune.weighting import ParetoArchive
+from paretune.weighting.archive import hypervolume
 
 SETTINGS = {"prompts_per_step": 1, "group_size": 4, "lr": 1e-2, "entropy": 0.2, "eval_prompts": 1, "eval_every": 2}
 
@@ -39,6 +42,73 @@ def test_the_front_is_chosen_on_validation_and_measured_on_test_data(finished):
         agent = Agent.load(one.folder / RUN, f"step-{point.step:06d}")
         assert agent.assess("test", 32).mean.tolist() == point.test
         assert agent.performances[point.step].tolist() == point.validation
+
+
+def test_the_untrained_policy_and_what_it_alone_dominates_are_measured_too(finished):
+    one, outcome = finished
+    assert outcome.untrained.step == 0 and outcome.own_weights == [0.5, 0.5]
+    assert outcome.untrained.test == Agent.load(one.folder / RUN, "step-000000").assess("test", 32).mean.tolist()
+    archive = ParetoArchive(2)
+    for step, performance in list(zip(outcome.curve.steps, outcome.curve.performance, strict=True))[1:]:
+        archive.add(performance, tag=step)
+    assert sorted(archive.tags) == [point.step for point in outcome.trained]
+    volume = hypervolume(np.array([point.test for point in outcome.trained]), np.zeros(2))
+    assert outcome.measures[MAIN] == pytest.approx(volume)
+    assert outcome.measures["front_hypervolume"] >= outcome.measures[MAIN]
+    kept = {path.name for path in RunFolder(one.folder / RUN).checkpoints()}
+    tested = (outcome.untrained, *outcome.front, *outcome.trained, outcome.final)
+    assert kept == {f"step-{point.step:06d}" for point in tested}
+
+
+def test_a_policy_that_the_untrained_one_alone_dominates_is_tested(tmp_path, monkeypatch):
+    given = iter([[0.9, 0.9], [0.5, 0.6], [0.4, 0.5], [0.6, 0.5]])  # at steps 0, 2, 4, 6
+    evaluate = Agent.assess
+
+    class Given:
+        def __init__(self, mean):
+            self.mean = np.array(mean)
+            self.standard_error = np.zeros(2)
+
+        def summary(self):
+            return {}
+
+    def assess(agent, split, *rest, **more):
+        return Given(next(given)) if split == "validation" else evaluate(agent, split, *rest, **more)
+
+    monkeypatch.setattr(Agent, "assess", assess)
+    one = work(tmp_path)
+    assert run_cell(one)
+    outcome = Outcome.read(tmp_path / RESULT)
+    assert [point.step for point in outcome.front] == [0]
+    assert [point.step for point in outcome.trained] == [2, 6]
+
+
+def test_an_outcome_of_an_older_version_is_read_and_its_front_is_without_step_0(finished, tmp_path):
+    _, outcome = finished
+    old = json.loads(json.dumps(asdict(outcome)))
+    for name in ("own_weights", "untrained", "trained", "sweep_of"):
+        del old[name]
+    del old["measures"][MAIN]
+    dominated = {"step": 0, "validation": [-1.0, -1.0], "test": [0.3, 0.3]}
+    old["front"] = [dominated, *(point for point in old["front"] if point["step"] > 0)]
+    (tmp_path / RESULT).write_text(json.dumps(old))
+    read = Outcome.read(tmp_path / RESULT)
+    assert (read.own_weights, read.untrained, read.trained) == (None, None, None)
+    assert read.start is not None and read.start.test == [0.3, 0.3]
+    steps = [point.step for point in read.trained_front]
+    assert 0 not in steps and steps == sorted(steps)
+    volume = hypervolume(np.array([point.test for point in read.trained_front]), np.zeros(2))
+    assert completed(read).measures[MAIN] == pytest.approx(volume)
+
+
+def test_a_run_that_kept_fewer_checkpoints_is_made_again(tmp_path):
+    one = work(tmp_path)
+    setup = one.cell.setup
+    given = agent_arguments(setup) | {"keep": "front"}
+    agent_class(setup["agent"])(out=tmp_path / RUN, **given).train(4)
+    assert run_cell(one)
+    assert Outcome.read(tmp_path / RESULT).curve.steps == [0, 2, 4, 6]
+    assert RunFolder(tmp_path / RUN).config()["keep"] == "fronts"
 
 
 def test_the_curve_is_that_of_the_runs_metrics(finished):

@@ -38,7 +38,7 @@ def test_settings_come_from_the_grid_then_the_environment_then_the_agent():
     assert (one.setup["steps"], one.setup["policy"]) == (7, "gru")
     arguments = agent_arguments(one.setup)
     assert arguments["lr"] == 0.2
-    assert arguments["keep"] == "front"
+    assert arguments["keep"] == "fronts"
 
 
 def test_arms_of_a_comparison_share_everything_but_weighting_and_preference():

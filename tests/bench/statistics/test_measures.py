@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,18 @@ from hypothesis import strategies as st
 from paretune.bench.outcome import Curve, Point
 from paretune.bench.statistics.budgets import EQUAL_TOKENS
 from paretune.bench.statistics.measures import (
+    MAIN,
     MEASURES,
+    completed,
     expected_utility,
     igd_plus,
     mean_over_steps,
     measure,
     uniform_preferences,
+    untrained_measures,
 )
+from paretune.weighting.archive import hypervolume
+from tests.bench.outcomes import outcome
 
 CURVE = Curve(
     steps=[0, 5, 15],
@@ -33,7 +39,9 @@ points = st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1,
 
 
 def test_measures_by_hand() -> None:
-    values = measure(CURVE, FRONT, FRONT[-1], [0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]])
+    trained = [FRONT[0], Point(step=10, validation=[0.4, 0.6], test=[0.3, 0.9])]
+    values = measure(CURVE, FRONT, FRONT[-1], [0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]], trained)
+    assert values[MAIN] == pytest.approx(0.4 * 0.5 + 0.3 * 0.4)
     assert values["front_hypervolume"] == pytest.approx(0.4 * 0.5 + 0.2 * 0.3)
     assert values["final_hypervolume"] == pytest.approx(0.2 * 0.8)
     assert values["hypervolume_auc"] == pytest.approx((5 * 0.01 + 10 * 0.25) / 15)
@@ -47,7 +55,29 @@ def test_every_number_that_a_run_says_by_itself_has_a_name() -> None:
     values = measure(CURVE, FRONT, FRONT[-1], [0.0, 0.0], None)
     of_one_run = {name for name, what in MEASURES.items() if what.kind in ("volume", "run")} - {EQUAL_TOKENS}
     assert set(values) == of_one_run
-    assert [name for name, value in values.items() if value is None] == ["igd_plus", "share_of_front"]
+    assert [name for name, value in values.items() if value is None] == [MAIN, "igd_plus", "share_of_front"]
+
+
+def test_the_untrained_policy_alone_by_hand() -> None:
+    start = Point(step=0, validation=[0.9, 0.9], test=[0.5, 0.2])
+    values = untrained_measures(start, [0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]])
+    assert values["front_hypervolume"] == values["final_hypervolume"] == pytest.approx(0.1)
+    assert values["expected_utility"] == pytest.approx(0.35)
+    assert values["share_of_front"] == pytest.approx(0.1 / 0.75)
+    assert values["igd_plus"] == pytest.approx((np.hypot(0.5, 0.3) + 0.8) / 2)
+    assert "share_of_front" not in untrained_measures(start, [0.0, 0.0], None)
+
+
+def test_the_front_of_an_older_outcome_is_what_is_known_of_it_without_step_0() -> None:
+    old = replace(outcome(end=(0.05, 0.9)), trained=None, measures={})
+    assert [point.step for point in old.front] == [0, 5, 10, 15, 20]
+    assert [point.step for point in old.trained_front or []] == [5, 10, 15, 20]
+    volume = hypervolume(np.array([point.test for point in old.front[1:]]), np.zeros(2))
+    assert completed(old).measures == {MAIN: pytest.approx(volume)}
+    alone = replace(old, front=old.front[:1])  # the untrained policy dominates all others that were tested
+    assert alone.trained_front == [old.final]
+    assert replace(old, front=[]).trained_front is None
+    assert completed(replace(old, front=[])).measures == {}
 
 
 def test_a_front_below_the_reference_has_no_share_of_nothing() -> None:
