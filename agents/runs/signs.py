@@ -50,7 +50,7 @@ class Signs:
             self._last.append(line)
             if len(self._last) == WINDOW:
                 found = {"short": self._short(), "sure": self._sure(), "alike": self._alike()}
-        if "validation" in line:
+        if line.get("validation"):
             found["below"] = self._is_below(line)
         new = {name: text for name, text in found.items() if text and name not in self._told}
         self._told |= new.keys()

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 from origin import told
 
 from paretune.agents.files import write_text
@@ -118,9 +121,17 @@ def _all(values: list[float] | None) -> str:
     return "" if values is None else " / ".join(f"{MILLI * value:.0f}" for value in values)
 
 
-def main() -> int:
+@dataclass(kw_only=True)
+class Settings:
+    """Settings of the page."""
+
+    folder: Path = Path(__file__).parent
+    """Folder of the record and the page."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page again."""
-    folder = Path(__file__).parent
+    folder = tyro.cli(Settings, args=argv, description=__doc__).folder
     write_text(folder / "influences.md", page(json.loads((folder / "influences.json").read_text())))
     return 0
 

@@ -166,5 +166,5 @@ def test_summarise_says_what_these_simulations_do() -> None:
         false += any(told(list(found.values())))
     assert false <= 1
     shifted = [replace(run, measures={NAME: run.measures[NAME] + (run.weighting == "saw")}) for run in runs]
-    best = summarise(shifted, name="different").ranking[0].over_best
+    best = summarise(shifted, name="different", main=NAME).ranking[0].over_best
     assert best is not None and (best.verdict, best.corrected) == ("better", "better")
