@@ -111,6 +111,7 @@ def test_a_run_is_replaced_only_on_demand(tmp_path: Path, capsys: Capture) -> No
     assert json.loads((folder / "config.json").read_text())["agent"] == "rloo"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "paretune.cli", "train", "--out", str(folder), "--steps", "100", *SMALL]

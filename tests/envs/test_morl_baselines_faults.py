@@ -13,7 +13,7 @@ import pytest
 from tests.envs.morl import REFERENCE, small_env
 
 pytest.importorskip("morl_baselines", reason='needs morl-baselines: pip install "paretune[morl]"')
-pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_an_empty_folder")]
 
 
 def make(name: str) -> Any:

@@ -75,6 +75,7 @@ def test_tokenizer_has_one_token_per_character(script: ModuleType, text: str) ->
     assert not set(tokens) & set(tokenizer.all_special_ids)
 
 
+@pytest.mark.slow
 def test_script_teaches_and_saves_a_model(tmp_path: Path, script: ModuleType, run: Run) -> None:
     out = tmp_path / "model"
     small = ["--out", out, "--steps", "12", "--batch", "32", "--report-every", "2", "--eval-prompts", "8"]

@@ -12,6 +12,7 @@ from tests.examples.scripts import Run
 pytest.importorskip("trl")
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_small(tmp_path: Path, run: Run) -> None:
     small = ["--prompts", "2", "--group-size", "2", "--tokens", "8", "--steps", "2", "--warmup", "1"]
     done = run("benchmarks/trl_overhead", *small, "--out", tmp_path)

@@ -42,6 +42,7 @@ class Recorded:
         self.statuses.append(None)
 
 
+@pytest.mark.slow
 def test_cells_run_in_processes_and_are_not_run_again(tmp_path):
     bench, display = Bench(grid(), tmp_path / "bench"), Recorded()
     assert bench.run(LocalProcesses(2), threads=1, display=display, command="a command")
@@ -81,6 +82,7 @@ def test_a_cell_that_fails_stops_no_other_and_is_tried_again(tmp_path):
     assert bench.failures() == []
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_recorded(tmp_path):
     bench = Bench(grid(weightings=["fixed"], steps=100_000), tmp_path)
     executor = LocalProcesses(1)

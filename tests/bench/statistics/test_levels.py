@@ -23,6 +23,8 @@ from paretune.bench.statistics.summarise import summarise
 from paretune.bench.statistics.summary import Rival
 from tests.bench.outcomes import outcome
 
+pytestmark = pytest.mark.slow
+
 NAME = "front_hypervolume"
 RUN = outcome()
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]

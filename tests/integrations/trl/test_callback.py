@@ -24,7 +24,7 @@ from tests.integrations.small_trl import GROUP, OURS, TRAINERS, make_trainer
 from tests.integrations.weightings_in_turn import NO_GRADIENTS, WeightingsInTurn, made
 
 OBJECTIVES = ("accuracy", "conciseness", "clarity")
-pytestmark = pytest.mark.xdist_group("trl_callback")  # trainings are shared
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trl_callback")]  # trainings are shared
 
 
 @pytest.fixture(scope="module", params=TRAINERS)
