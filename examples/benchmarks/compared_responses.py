@@ -2,8 +2,9 @@
 
 Runs of tiny-math on Arithmetic under the gradient weighting, which sees all responses of a step. At each step the
 scalar products of all responses' gradients are computed one by one; they give the Gram matrix that any draw of
-responses would have led to. Measured are the errors of the influences (over the mean squared norm of the gradients,
-as the weighting takes them) and the largest difference of the weights that the weighting would have had in that run.
+responses would have led to. (What a batch's matrix itself is worth, influences.py measures.) Measured are the errors of
+the influences (over the mean squared norm of the gradients, as the weighting takes them) and the largest difference of
+the weights that the weighting would have had in that run.
 
 `python examples/benchmarks/compared_responses.py` writes compared_responses.json and .md.
 """
@@ -103,6 +104,7 @@ def run(seed: int, settings: Settings) -> tuple[GRPO, list[Step]]:
         seed=seed,
         eval_every=10**9,
         eval_prompts=1,
+        gradient_estimate="batch",
         gradient_responses=settings.prompts_per_step * settings.group_size,
     )
     steps, at = [], made.gradients.at
@@ -126,7 +128,7 @@ def draws(made: GRPO, steps: list[Step], settings: Settings) -> dict[tuple[str, 
         def draw(step: int, repetition: int) -> tuple[Rows, Array]:
             made.settings.gradient_responses = number
             s = steps[step]
-            rows, weighed_B1K = made.gradients.drawn(s.number + 1000 * repetition, s.decisions, s.advantages)
+            rows, weighed_B1K, _ = made.gradients.drawn(s.number + 1000 * repetition, s.decisions, s.advantages)
             return rows, weighed_B1K[rows, 0]
 
         return draw

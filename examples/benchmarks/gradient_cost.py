@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from gradient_cost_report import GOAL_OBJECTIVES, page, verdicts
+from gradient_cost_report import GOAL_OBJECTIVES, few, page, verdicts
 from numpy.typing import NDArray
 from origin import origin
 
@@ -39,6 +39,7 @@ from paretune.bench.running.memory import peak_memory_mb
 from paretune.envs import Accuracy, Clarity, Conciseness, Objective, make_env
 from paretune.weighting import GradientAnalyzer, Weighting
 from paretune.weighting.advantages import per_objective
+from paretune.weighting.bookkeeping import show_gradients
 
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent
@@ -62,7 +63,7 @@ class Settings:
     max_tokens: int = 64
     """Longest response in tokens."""
     gradient_responses: int | None = None
-    """Responses whose gradients are compared; None is the agents' default."""
+    """Responses whose gradients are compared, products of a batch with itself; None is a sixteenth, at least 8."""
     width: int = 16
     """Width of the sketch."""
     widths: tuple[int, ...] = (4, 8, 16, 32, 64)
@@ -129,7 +130,8 @@ def agent(policy: str, k: int, arm: str, settings: Settings, lr: float | None = 
         lr=lr,
         eval_every=10**9,
         eval_prompts=1,
-        gradient_responses=settings.gradient_responses,
+        gradient_estimate="batch",
+        gradient_responses=settings.gradient_responses or few(prompts * settings.group_size),
         gradient_mode="auto" if arm == "fixed" else arm,
         gradient_width=settings.width,
     )
@@ -233,7 +235,7 @@ def along_one_run(settings: Settings) -> tuple[dict[str, float], Array]:
 
     def at(step: int, decisions: Decisions, advantages: Array, reuse: bool) -> Any:
         for comparison, weighting, path in shadows.values():
-            weighting.on_gradients(comparison.at(step, decisions, advantages, False)[0], lr=0.0)
+            show_gradients(comparison.at(step, decisions, advantages, False)[0], 0.0, weighting)
             path.append(weighting.weights)
         return own(step, decisions, advantages, reuse)
 

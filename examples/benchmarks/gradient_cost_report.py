@@ -6,8 +6,6 @@ from typing import Any
 
 from origin import told
 
-from paretune.weighting.gradients.compared_responses import default_number
-
 GOALS = {"exact": 1.25, "sketch": 1.08}
 GOAL_OBJECTIVES, GOAL_WEIGHTS = 3, 0.02
 
@@ -54,7 +52,12 @@ def compared(settings: dict[str, Any]) -> str:
         return f"{settings['gradient_responses']} responses"
     number = settings["prompts_per_step"] * settings["group_size"]
     fewer = max(number // 8, settings["group_size"])
-    return f"{default_number(number)} of {number} responses ({default_number(fewer)} of {fewer})"
+    return f"{few(number)} of {number} responses ({few(fewer)} of {fewer})"
+
+
+def few(responses: int) -> int:
+    """Return how many responses are compared of so many: a sixteenth, but at least 8, or of few a quarter."""
+    return max(min(8, responses // 4), responses // 16, 1)
 
 
 def weights(differences: dict[str, Any]) -> str:
