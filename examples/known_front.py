@@ -48,7 +48,14 @@ STRATEGIES = {
     "fixed, equal": ("fixed", False, "D", PALETTE[3]),
 }
 """Weighting, whether its runs differ in preference (else in seed), marker and colour."""
-RUN: dict[str, Any] = {"prompts_per_step": 1, "group_size": 64, "lr": 1e-2, "entropy": 0.15, "eval_prompts": 1}
+RUN: dict[str, Any] = {
+    "prompts_per_step": 1,
+    "gradient_estimate": "batch",
+    "group_size": 64,
+    "lr": 1e-2,
+    "entropy": 0.15,
+    "eval_prompts": 1,
+}
 
 
 @dataclass(kw_only=True)

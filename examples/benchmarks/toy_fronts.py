@@ -52,6 +52,7 @@ OURS = {
 SWEEP: dict[str, Any] = {"preferences": 5, "refine": 0}
 AGENT: dict[str, Any] = {
     "prompts_per_step": 1,
+    "gradient_estimate": "batch",  # one prompt has no parts
     "group_size": 4,
     "eval_every": 2,
     "eval_prompts": 1,
